@@ -1,0 +1,1 @@
+"""One call: listening, turns, barge-in, reply, playout, tools and teardown."""

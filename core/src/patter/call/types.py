@@ -1,0 +1,128 @@
+"""The objects that a call hands to hooks, callbacks and tools.
+
+The mutable ones (`UserTurn`, `LLMRequest`, `Sentence`) are edited in place by "modify" hooks; the others are
+snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from patter.providers.carrier import CallStatus
+    from patter.providers.llm import Message, ToolSpec
+    from patter.records import ProviderKind
+
+EosTrigger = Literal["stt_endpoint", "vad_silence", "manual_commit"]
+
+
+@dataclass(slots=True)
+class UserTurn:
+    """What the caller said in one turn; `text` may be changed, "" skips the turn."""
+
+    turn: int
+    text: str
+    trigger: EosTrigger
+
+
+@dataclass(slots=True)
+class LLMRequest:
+    """One request to the language model; both lists may be changed."""
+
+    turn: int
+    messages: list[Message]
+    tools: list[ToolSpec]
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence on its way to the voice; `text` may be changed, "" skips it."""
+
+    turn: int
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnReport:
+    """An agent turn that ended.
+
+    `text` is what the caller heard of it (TN-08). Times are ms; None where the turn did not get that far.
+    """
+
+    turn: int
+    user_text: str
+    text: str
+    interrupted: bool
+    heard_ms: float
+    latency_ms: float | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BargeInOutcome:
+    """An interruption that was confirmed or dropped. `detection_delay_ms` counts from the speech start."""
+
+    turn: int
+    outcome: Literal["confirmed", "unconfirmed", "rejected"]
+    transcript: str
+    detection_delay_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """A finished tool call; `error` is set when it failed."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+    result: str
+    error: str | None
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """A part of a call that failed: which provider, with which reference, and how."""
+
+    kind: ProviderKind | Literal["core"]
+    reference: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptEntry:
+    """One line of the transcript, in order of speech.
+
+    `heard_ms` is when the line began, in ms from the start of the media. `unanswered`: caller text that no turn
+    took before the call ended. `backchannel`: said over the agent without interrupting.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+    heard_ms: float
+    interrupted: bool = False
+    unanswered: bool = False
+    backchannel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """What `patter_call_ended` gets.
+
+    `leaks` names what the teardown ledger found still open, `lost_frames` counts caller frames dropped because the
+    STT was slow.
+    """
+
+    call_id: str
+    connected: bool
+    outcome: CallStatus
+    reason: str
+    duration_s: float
+    transcript: tuple[TranscriptEntry, ...] = ()
+    history: tuple[Message, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    lost_frames: int = 0
+    leaks: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The HTTP server: admission, media tokens, webhooks and media sockets."""
