@@ -16,13 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 ProviderKind = Literal["carrier", "stt", "tts", "llm", "realtime", "vad", "noise_filter", "barge_in"]
 Factory = str | Callable[..., Any]
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Record:
     name: str
     factory: Factory
     config: str | type | None = field(default=None, kw_only=True)
-    env: Mapping[str, str] = field(default=_NOTHING, kw_only=True)
+    env: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
     description: str = field(default="", kw_only=True)
 
@@ -116,7 +113,7 @@ class VADRecord(Record):
     kind: ClassVar[ProviderKind] = "vad"
 
     batch: bool = field(default=False, kw_only=True)
-    phone_preset: Mapping[str, Any] = field(default=_NOTHING, kw_only=True)
+    phone_preset: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
