@@ -1,0 +1,76 @@
+"""What the session machine asks its shell to do. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from patter.call.types import EosTrigger
+    from patter.providers.carrier import CallStatus
+
+ReplyKind = Literal["greeting", "reply", "announcement"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartReply:
+    """Make and speak agent turn `reply`: an answer to user turn `user_turn`, or the fixed `text` of a greeting."""
+
+    reply: int
+    kind: ReplyKind
+    text: str
+    user_turn: int | None = None
+    trigger: EosTrigger | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """Stop making agent turn `reply`: close its LLM and TTS streams."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendClear:
+    """Empty the carrier's playout buffer and forget what waits to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Ask the STT to close the open utterance."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectSTT:
+    """The STT is connected but silent: make it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class STTSilent:
+    """The STT stayed silent after a reconnect: a failure for `patter_call_error` to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantInterims:
+    """Whether partial transcripts are of use now."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """Hang up and end the call with that outcome."""
+
+    status: CallStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the call's observers; `data` is one of the objects of `patter.call.types` or plain values."""
+
+    event: str
+    data: Any = None
+
+
+Action = StartReply | CancelReply | SendClear | Finalize | ReconnectSTT | STTSilent | WantInterims | EndCall | Emit

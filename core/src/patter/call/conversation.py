@@ -1,0 +1,92 @@
+"""What was said: the history for the model and the transcript for people. Pure.
+
+Each user turn has exactly one user entry, each agent turn at most one assistant entry with the text as heard (TN-08).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from patter.call.types import TranscriptEntry
+from patter.providers.llm import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(slots=True)
+class _Entry:
+    turn: int
+    message: Message
+    line: TranscriptEntry | None
+
+
+class Conversation:
+    """History and transcript of one call."""
+
+    def __init__(self, system_prompt: str, *, max_history: int = 200) -> None:
+        self._system = Message("system", system_prompt)
+        self._max_history = max_history
+        self._entries: list[_Entry] = []
+        self._lines: list[TranscriptEntry] = []
+
+    # -- writing
+
+    def user(self, turn: int, text: str, at_ms: float) -> None:
+        """The caller's text of a turn; a restart of the same turn replaces it (TN-02)."""
+        message = Message("user", text)
+        for entry in self._entries:
+            if entry.turn == turn and entry.message.role == "user":
+                assert entry.line is not None
+                line = replace(entry.line, text=text)
+                self._lines[self._lines.index(entry.line)] = line
+                entry.message, entry.line = message, line
+                return
+        line = TranscriptEntry("user", text, at_ms)
+        self._lines.append(line)
+        self._entries.append(_Entry(turn, message, line))
+
+    def drop_user(self, turn: int) -> None:
+        """A hook skipped the turn: it is in the transcript and in no history."""
+        self._entries = [entry for entry in self._entries if entry.turn != turn or entry.message.role != "user"]
+
+    def agent(self, turn: int, text: str, at_ms: float, *, interrupted: bool) -> None:
+        """The agent's text of a turn as heard; nothing is written when nothing was heard (TN-09)."""
+        if not text:
+            return
+        line = TranscriptEntry("assistant", text, at_ms, interrupted=interrupted)
+        self._lines.append(line)
+        self._entries.append(_Entry(turn, Message("assistant", text), line))
+
+    def tool_calls(self, turn: int, message: Message, results: Sequence[Message]) -> None:
+        """A model's tool calls with their results, which are never separated (LM-06)."""
+        for entry in (message, *results):
+            self._entries.append(_Entry(turn, entry, None))
+
+    def backchannel(self, text: str, at_ms: float) -> None:
+        """Said over the agent without interrupting; its text is also in the next user turn (BI-20)."""
+        self._lines.append(TranscriptEntry("user", text, at_ms, backchannel=True))
+
+    def unanswered(self, text: str, at_ms: float) -> None:
+        """Caller text that no turn took before the call ended (TN-03)."""
+        self._lines.append(TranscriptEntry("user", text, at_ms, unanswered=True))
+
+    # -- reading
+
+    @property
+    def transcript(self) -> tuple[TranscriptEntry, ...]:
+        """All lines so far."""
+        return tuple(self._lines)
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """All entries so far, without the system prompt."""
+        return tuple(entry.message for entry in self._entries)
+
+    def messages(self) -> list[Message]:
+        """What the model is sent: the system prompt and the newest entries, tool calls with their results (LM-06)."""
+        recent = [entry.message for entry in self._entries[-self._max_history :]]
+        while recent and recent[0].role == "tool":
+            recent.pop(0)
+        return [self._system, *recent]

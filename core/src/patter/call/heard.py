@@ -1,0 +1,53 @@
+"""What the agent said is what the caller heard: the text up to a heard position (TN-08). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patter.call.playout import SpokenSentence
+
+#: ms of audio per character, for a sentence whose synthesis was cut before its length was known; slower than any
+#: usual voice, so that the estimate errs towards less text
+MS_PER_CHARACTER = 75
+
+
+def heard_text(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> str:
+    """The text of `sentences` up to position `heard` (samples), cut at a word.
+
+    It holds no word that starts after the heard position and none whose audio was not sent, for `heard` never
+    exceeds what was sent.
+    """
+    parts: list[str] = []
+    for sentence in sentences:
+        if heard <= sentence.start:
+            break
+        if sentence.complete and heard >= sentence.start + sentence.samples:
+            parts.append(sentence.text.strip())
+            continue
+        prefix = _prefix(sentence, heard - sentence.start, rate)
+        if prefix:
+            parts.append(prefix)
+        break
+    return " ".join(part for part in parts if part)
+
+
+def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
+    words = sentence.text.split()
+    if sentence.word_times:
+        heard_ms = heard * 1000 / rate
+        count = sum(1 for word in sentence.word_times if word.start_ms < heard_ms)
+        return " ".join(words[:count])
+    total = sentence.samples
+    if not sentence.complete:
+        total = max(total, int(len(sentence.text) * MS_PER_CHARACTER * rate / 1000))
+    share = heard / total if total else 0.0
+    length = sum(len(word) + 1 for word in words)
+    count, position = 0, 0
+    for word in words:
+        if position / length >= share:
+            break
+        count += 1
+        position += len(word) + 1
+    return " ".join(words[:count])

@@ -1,0 +1,171 @@
+"""User turns: which of the caller's words are answered together, and when. Pure.
+
+The machine takes accepted finals and says whether they start a turn, restart the one that is being answered (TN-02),
+or wait for the next one. It knows nothing of audio; the session machine tells it whether the agent was heard yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patter.call.types import EosTrigger
+
+#: a user turn is restarted at most this often, and only this long after its first dispatch (TN-02)
+RESTARTS = 3
+RESTART_WINDOW_S = 8.0
+#: an equal final within this time, without a speech start between, is the vendor's repetition (TN-05)
+REPEAT_WINDOW_S = 2.0
+
+_CAPTION = re.compile(r"^[\[(♪*].*[\])♪*]$")
+#: captions that recognisers trained on videos write for silence (TN-06)
+_ARTEFACTS = frozenset(
+    {
+        "thanks for watching",
+        "thank you for watching",
+        "thank you so much for watching",
+        "please subscribe",
+        "subtitles by the amara org community",
+        "subscribe to my channel",
+    }
+)
+_PUNCTUATION = re.compile(r"[^\w\s]")
+
+
+def plain(text: str) -> str:
+    """The text without case and punctuation, for comparison only."""
+    return " ".join(_PUNCTUATION.sub(" ", text.lower()).split())
+
+
+def is_artefact(text: str) -> bool:
+    """Whether a recogniser's text is a known caption of silence; "yes", "okay", "thanks" never are (TN-06)."""
+    stripped = text.strip()
+    return bool(_CAPTION.match(stripped)) or plain(stripped) in _ARTEFACTS
+
+
+def merge(earlier: str, later: str) -> str:
+    """One text of two finals: the later one alone if it begins with the earlier one (TN-02)."""
+    if not earlier or plain(later).startswith(plain(earlier)):
+        return later
+    return f"{earlier} {later}" if later else earlier
+
+
+@dataclass(slots=True)
+class OpenTurn:
+    """The user turn that is being answered."""
+
+    turn: int
+    text: str
+    trigger: EosTrigger
+    first_dispatch: float
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Answer this text now; `restart` when it replaces the text of the same turn."""
+
+    turn: int
+    text: str
+    trigger: EosTrigger
+    restart: bool = False
+
+
+@dataclass(slots=True)
+class _Held:
+    text: str
+    triggers: bool
+
+
+@dataclass(slots=True)
+class Turns:
+    """The user turns of one call."""
+
+    manual: bool = False
+    open: OpenTurn | None = None
+    count: int = 0
+    _held: deque[_Held] = field(default_factory=deque)
+    _last_final: tuple[float, str] | None = None
+
+    # -- accepting
+
+    def speech_started(self) -> None:
+        """A speech start lies between two finals: an equal one is a real repetition (TN-05)."""
+        self._last_final = None
+
+    def accepts(self, text: str, t: float) -> bool:
+        """Whether a final counts (TN-05, TN-06); remembers it."""
+        if not text.strip() or is_artefact(text):
+            return False
+        same = self._last_final
+        self._last_final = (t, plain(text))
+        return not (same is not None and same[1] == plain(text) and t - same[0] < REPEAT_WINDOW_S)
+
+    # -- taking
+
+    def take(self, text: str, t: float, trigger: EosTrigger, *, agent_unheard: bool) -> Dispatch | None:
+        """An accepted final that is not said over the agent.
+
+        `agent_unheard`: a reply is being made and nothing of it was sent yet. Returns what to answer now, or None
+        when the text waits.
+        """
+        if self.manual:
+            self.hold(text, triggers=False)
+            return None
+        if agent_unheard:
+            return self._restart(text, t)
+        return self._dispatch(text, t, trigger)
+
+    def _restart(self, text: str, t: float) -> Dispatch | None:
+        turn = self.open
+        if turn is None:
+            # The agent is about to speak on its own account (a greeting); the text waits for its end.
+            self.hold(text, triggers=True)
+            return None
+        if turn.restarts >= RESTARTS or t - turn.first_dispatch > RESTART_WINDOW_S:
+            self.hold(text, triggers=True)
+            return None
+        turn.restarts += 1
+        turn.text = merge(turn.text, text)
+        return Dispatch(turn.turn, turn.text, turn.trigger, restart=True)
+
+    def merge_into_open(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
+        """A late final of the turn that was just interrupted: the turn starts again with both texts (TN-20)."""
+        turn = self.open
+        if turn is None:
+            return self._dispatch(text, t, trigger)
+        turn.text = merge(turn.text, text)
+        return Dispatch(turn.turn, turn.text, turn.trigger, restart=True)
+
+    def hold(self, text: str, *, triggers: bool) -> None:
+        """Keep a text for the next user turn; a backchannel alone does not start one (BI-20)."""
+        self._held.append(_Held(text, triggers))
+
+    def agent_turn_over(self, t: float, trigger: EosTrigger) -> Dispatch | None:
+        """The agent's turn ended; answer what waited, if any of it asks for an answer."""
+        self.open = None
+        if not self.manual and any(held.triggers for held in self._held):
+            return self._dispatch("", t, trigger)
+        return None
+
+    def commit(self, t: float) -> Dispatch | None:
+        """`call.commit_turn()`: answer what was collected (TN-21)."""
+        return self._dispatch("", t, "manual_commit") if self._held else None
+
+    def _dispatch(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
+        whole = ""
+        while self._held:
+            whole = merge(whole, self._held.popleft().text)
+        whole = merge(whole, text) if text else whole
+        self.count += 1
+        self.open = OpenTurn(self.count, whole, trigger, t)
+        return Dispatch(self.count, whole, trigger)
+
+    def unanswered(self) -> list[str]:
+        """Texts that no turn took; the queue is empty afterwards."""
+        texts = [held.text for held in self._held]
+        self._held.clear()
+        return texts
