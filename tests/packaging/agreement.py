@@ -16,7 +16,9 @@ GPL_3 = "GPL-3.0-or-later"
 
 def check(catalogue: Catalogue) -> list[str]:
     """Everything that differs, one line each; empty when all agree."""
-    problems = [f"{folder}: is not in [tool.patter.packages] of pyproject.toml" for folder in catalogue.unlisted()]
+    problems = [
+        f"{folder}: is not in [tool.patter.packages] of pyproject.toml" for folder in catalogue.unlisted()
+    ]
     for package in catalogue.packages:
         missing = [*package.missing(), *_missing_extras(package)]
         problems += [f"{file}: is missing" for file in missing]
@@ -71,7 +73,9 @@ def _dependencies(catalogue: Catalogue, package: Package) -> list[str]:
     for requirement in declared:
         match = re.match(r"([A-Za-z0-9_.-]+)(\[[^]]*\])?", requirement)
         name = match.group(1) if match else ""
-        pinned.append(f"{match.group(0)}{catalogue.common.core_pin}" if match and name in own else requirement)
+        pinned.append(
+            f"{match.group(0)}{catalogue.common.core_pin}" if match and name in own else requirement
+        )
     core = f"patter-core{catalogue.common.core_pin}"
     if not package.is_core and core not in pinned:
         pinned.insert(0, core)
@@ -98,12 +102,16 @@ def _project_problems(catalogue: Catalogue, package: Package) -> list[str]:
     entry_points = document.get("project", {}).get("entry-points", {})
     own_group = {} if package.is_core else {package.name: package.module}
     if entry_points.get("patter", {}) != own_group:
-        problems.append(f"{file}: the group patter has {entry_points.get('patter')!r}, expected {own_group!r}")
+        problems.append(
+            f"{file}: the group patter has {entry_points.get('patter')!r}, expected {own_group!r}"
+        )
     if "LICENSE" not in document.get("project", {}).get("license-files", []):
         problems.append(f"{file}: license-files does not name LICENSE")
     own = {candidate.dist for candidate in catalogue.packages}
     problems += [
-        f"{file}: {name} is none of our distributions" for name in package.own_requirements() if name not in own
+        f"{file}: {name} is none of our distributions"
+        for name in package.own_requirements()
+        if name not in own
     ]
     return problems
 

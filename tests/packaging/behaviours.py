@@ -77,8 +77,12 @@ def check(root: Path = ROOT) -> list[str]:
             problems.append(f"{OPEN}: {id_} is not in the ledger")
         elif id_ in tested:
             problems.append(f"{OPEN}: {id_} has a test; run `python tests/packaging/behaviours.py open`")
-    problems += [f"{OPEN}: {id_} stands twice" for id_ in sorted(set(still_open)) if still_open.count(id_) > 1]
-    problems += [f"{LEDGER}: {id_} has no test" for id_ in known if id_ not in tested and id_ not in still_open]
+    problems += [
+        f"{OPEN}: {id_} stands twice" for id_ in sorted(set(still_open)) if still_open.count(id_) > 1
+    ]
+    problems += [
+        f"{LEDGER}: {id_} has no test" for id_ in known if id_ not in tested and id_ not in still_open
+    ]
     shared = root.parent / "shared" / "behaviours.md"
     if shared.is_file() and shared.read_bytes() != (root / LEDGER).read_bytes():
         problems.append(f"{LEDGER}: differs from {shared.relative_to(root.parent)} beside the repository")

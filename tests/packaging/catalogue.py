@@ -80,7 +80,12 @@ class Package:
 
     def missing(self) -> list[str]:
         """The files without which there is no wheel, those that are not there."""
-        needed = (self.project_file, self.path / "README.md", self.path / "LICENSE", self.source / "__init__.py")
+        needed = (
+            self.project_file,
+            self.path / "README.md",
+            self.path / "LICENSE",
+            self.source / "__init__.py",
+        )
         return [str(file.relative_to(self.root)) for file in needed if not file.is_file()]
 
     def project(self) -> dict[str, Any]:
@@ -144,7 +149,9 @@ def load(root: Path = ROOT) -> Catalogue:
         build_requires=tuple(table["build-requires"]),
         classifiers=tuple(table["classifiers"]),
     )
-    folders = sorted(table["packages"], key=lambda folder: (folder != "core", not folder.startswith("plugins"), folder))
+    folders = sorted(
+        table["packages"], key=lambda folder: (folder != "core", not folder.startswith("plugins"), folder)
+    )
     packages = tuple(
         Package(root, folder, row["summary"], row.get("license", common.license))
         for folder, row in ((folder, table["packages"][folder]) for folder in folders)

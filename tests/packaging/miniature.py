@@ -50,7 +50,9 @@ class Miniature:
 
     def run(self, *arguments: str, timeout_s: float = 80, **variables: str) -> Result:
         """Run ``python *arguments`` in the repository, with `variables` added to the environment."""
-        outer = {name: text for name, text in os.environ.items() if not name.startswith(("TOX_", "PYTEST_", "OWN"))}
+        outer = {
+            name: text for name, text in os.environ.items() if not name.startswith(("TOX_", "PYTEST_", "OWN"))
+        }
         environment = {**outer, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **variables}
         result = subprocess.run(
             [sys.executable, *arguments],

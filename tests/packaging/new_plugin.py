@@ -40,7 +40,7 @@ class Strategy(BargeInStrategy):
         return bool(event.transcript.strip())
 '''
 
-TEST = '''from __future__ import annotations
+TEST = """from __future__ import annotations
 
 import {module}
 import pytest
@@ -67,7 +67,7 @@ def test_interrupts_at_the_first_word(transcript, interrupts):
 def test_registers_under_its_name():
     (record,) = {module}.patter_register_barge_in()
     assert record.name == "{name}"
-'''
+"""
 
 README = """# {dist}
 

@@ -22,7 +22,9 @@ import wheels
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    parser = argparse.ArgumentParser(prog="packages.py", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="packages.py", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("wheels", help="build what changed into dist/")
     commands.add_parser("check", help="compare what is repeated with the table")

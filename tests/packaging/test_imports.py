@@ -69,7 +69,9 @@ def test_reads_every_form_of_import(tmp_path):
 
 def test_core_imports_no_plugin():
     plugins = {package.module for package in PLUGINS}
-    assert shown(one for one in all_imports(CORE) if one.top in plugins or one.top.startswith("patter_")) == []
+    assert (
+        shown(one for one in all_imports(CORE) if one.top in plugins or one.top.startswith("patter_")) == []
+    )
 
 
 @pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.name)
@@ -121,12 +123,18 @@ def test_a_call_knows_neither_client_nor_server():
 
 
 def test_nobody_imports_the_command_line():
-    users = [one for one in core_imports() if one.is_within("patter.cli") and room(one.place) not in ("cli", "__main__")]
+    users = [
+        one
+        for one in core_imports()
+        if one.is_within("patter.cli") and room(one.place) not in ("cli", "__main__")
+    ]
     assert shown(users) == []
 
 
 def test_only_the_command_line_loads_the_testing_kit_and_only_when_asked():
-    users = [one for one in core_imports() if one.is_within("patter.testing") and room(one.place) != "testing"]
+    users = [
+        one for one in core_imports() if one.is_within("patter.testing") and room(one.place) != "testing"
+    ]
     assert shown(one for one in users if room(one.place) != "cli" or not (one.lazy or one.for_types)) == []
 
 

@@ -51,15 +51,30 @@ def test_a_new_version_is_one_edit_and_a_fix(repository):
 @pytest.mark.parametrize(
     ("file", "old", "new", "problem"),
     [
-        ("plugins/min-words/pyproject.toml", '"patter_min_words"', '"patter_words"', "entry-points.patter] min-words is"),
+        (
+            "plugins/min-words/pyproject.toml",
+            '"patter_min_words"',
+            '"patter_words"',
+            "entry-points.patter] min-words is",
+        ),
         ("plugins/min-words/pyproject.toml", "core>=0.1.0", "core>=0.0.9", "[project] dependencies is"),
-        ("plugins/min-words/pyproject.toml", '"MIT"', '"BSD-3-Clause"', "[project] license is 'BSD-3-Clause'"),
+        (
+            "plugins/min-words/pyproject.toml",
+            '"MIT"',
+            '"BSD-3-Clause"',
+            "[project] license is 'BSD-3-Clause'",
+        ),
         ("plugins/min-words/pyproject.toml", '["LICENSE"]', "[]", "license-files does not name LICENSE"),
         ("plugins/min-words/LICENSE", "Permission is", "No permission is", "LICENSE: is not the text of MIT"),
         ("plugins/min-words/README.md", "# patter-", "# ", "does not begin with '# patter-min-words'"),
         ("plugins/min-words/README.md", "pip install", "get", "does not say 'pip install patter-min-words'"),
         ("tox.ini", "plugin-min_words: TESTS", "plugin-min-words: TESTS", "tox.ini: differs from the table"),
-        ("pyproject.toml", '"contrib/stop-words" =', '"contrib/stop" =', "contrib/stop-words: is not in [tool.patter"),
+        (
+            "pyproject.toml",
+            '"contrib/stop-words" =',
+            '"contrib/stop" =',
+            "contrib/stop-words: is not in [tool.patter",
+        ),
     ],
 )
 def test_a_difference_is_found(repository, file, old, new, problem):
@@ -68,7 +83,13 @@ def test_a_difference_is_found(repository, file, old, new, problem):
 
 
 @pytest.mark.parametrize(
-    "file", ["src/patter_min_words/py.typed", "src/patter_min_words/__init__.py", "README.md", "tests/test_patter_min_words.py"]
+    "file",
+    [
+        "src/patter_min_words/py.typed",
+        "src/patter_min_words/__init__.py",
+        "README.md",
+        "tests/test_patter_min_words.py",
+    ],
 )
 def test_a_missing_file_is_found(repository, file):
     (repository.root / "plugins/min-words" / file).unlink()
@@ -77,7 +98,11 @@ def test_a_missing_file_is_found(repository, file):
 
 
 def test_the_closure_follows_own_requirements(repository):
-    replace(repository.root / "contrib/stop-words/pyproject.toml", '["patter-core', '["patter-min-words", "patter-core')
+    replace(
+        repository.root / "contrib/stop-words/pyproject.toml",
+        '["patter-core',
+        '["patter-min-words", "patter-core',
+    )
     packages = catalogue.load(repository.root)
     closure = packages.closure(packages.packages[-1])
     assert [package.dist for package in closure] == ["patter-core", "patter-min-words", "patter-stop-words"]
@@ -106,9 +131,14 @@ def test_a_distribution_that_vanished_leaves_no_wheel_but_keeps_its_constraint(r
     (packages.packages[1].source / "__init__.py").unlink()
     wheels.build(packages)
     dist = repository.root / "dist"
-    assert sorted(wheel.name.partition("-")[0] for wheel in dist.glob("*.whl")) == ["patter_core", "patter_stop_words"]
+    assert sorted(wheel.name.partition("-")[0] for wheel in dist.glob("*.whl")) == [
+        "patter_core",
+        "patter_stop_words",
+    ]
     constraints = (dist / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    assert [line.partition(" @ file://")[0] for line in constraints] == [package.dist for package in packages.packages]
+    assert [line.partition(" @ file://")[0] for line in constraints] == [
+        package.dist for package in packages.packages
+    ]
 
 
 def test_constraints_follow_a_checkout_that_moved(repository):
@@ -158,4 +188,6 @@ def test_setting_a_key_leaves_the_rest_as_it_is():
     assert changed == text.replace('[\n    "1", # one\n]', '["4"]')
     added = toml_edit.set_key(text, "a", "z", "5")
     assert added == text.replace('y = "2"\n', 'y = "2"\nz = "5"\n')
-    assert tomllib.loads(toml_edit.set_key(text, "c.d", "x", [{"name": "n"}]))["c"] == {"d": {"x": [{"name": "n"}]}}
+    assert tomllib.loads(toml_edit.set_key(text, "c.d", "x", [{"name": "n"}]))["c"] == {
+        "d": {"x": [{"name": "n"}]}
+    }

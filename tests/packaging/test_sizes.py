@@ -18,7 +18,9 @@ def sources(packages):
 
 def long_functions(text):
     """(name, lines) of the functions with more than LONGEST_FUNCTION lines, decorators not counted."""
-    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     sizes = ((node.name, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions)
     return [(name, size) for name, size in sizes if size > LONGEST_FUNCTION]
 
@@ -31,7 +33,9 @@ def test_counts_the_lines_of_a_function():
 
 def test_no_file_of_core_is_too_long():
     sizes = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in sources(PACKAGES[:1])}
-    too_long = {str(file.relative_to(catalogue.ROOT)): size for file, size in sizes.items() if size > LONGEST_FILE}
+    too_long = {
+        str(file.relative_to(catalogue.ROOT)): size for file, size in sizes.items() if size > LONGEST_FILE
+    }
     assert too_long == {}
 
 

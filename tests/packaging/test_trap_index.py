@@ -69,6 +69,15 @@ def test_the_trap_catches_a_requirement_without_a_constraint(repository, index):
     result = repository.packages("wheels", **variables(index))
     assert result.code == 0, result.output
     (wheel,) = (repository.root / "dist").glob("patter_min_words-*.whl")
-    arguments = ("-m", "pip", "install", "--dry-run", "--ignore-installed", "--find-links", "dist", str(wheel))
+    arguments = (
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--ignore-installed",
+        "--find-links",
+        "dist",
+        str(wheel),
+    )
     result = repository.run(*arguments, **variables(index))
     assert "patter-core" in index.trapped(), result.output

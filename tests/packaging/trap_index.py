@@ -42,7 +42,9 @@ def _wheel(module: str) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: {VERSION}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: trap\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: trap\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{info}/RECORD", "")
     return content.getvalue()
 
@@ -56,7 +58,9 @@ def serving(names: Iterable[str]) -> Iterator[TrapIndex]:
         def do_GET(self) -> None:
             body = index.answer(self.path)
             self.send_response(404 if body is None else 200)
-            self.send_header("Content-Type", "text/html" if "/simple/" in self.path else "application/octet-stream")
+            self.send_header(
+                "Content-Type", "text/html" if "/simple/" in self.path else "application/octet-stream"
+            )
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             self.wfile.write(body or b"")

@@ -16,7 +16,16 @@ from pathlib import Path
 from catalogue import Catalogue, Package
 
 # What does not end up in a wheel, or is made by tools.
-NOT_CONTENT = {"tests", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "dist", "build"}
+NOT_CONTENT = {
+    "tests",
+    "__pycache__",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    "dist",
+    "build",
+}
 
 
 class BuildError(Exception):
@@ -105,7 +114,11 @@ def _build_all(catalogue: Catalogue, packages: list[Package], dist: Path) -> Non
         return
     print(f"building {', '.join(package.dist for package in packages)}", flush=True)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        failures = [failure for failure in pool.map(lambda p: _build_one(catalogue.root, p, dist), packages) if failure]
+        failures = [
+            failure
+            for failure in pool.map(lambda p: _build_one(catalogue.root, p, dist), packages)
+            if failure
+        ]
     if failures:
         raise BuildError("\n\n".join(failures))
 
@@ -113,11 +126,27 @@ def _build_all(catalogue: Catalogue, packages: list[Package], dist: Path) -> Non
 def _build_one(root: Path, package: Package, dist: Path) -> str | None:
     # "./": without a slash pip takes `core` for the name of a project and asks the index for it.
     address = f"./{package.folder}"
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(dist), address]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(dist),
+        address,
+    ]
     # A constraint of the environment around us would also bind the isolated build environment.
     environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
     result = subprocess.run(
-        command, cwd=root, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode == 0:
         return None
@@ -130,7 +159,11 @@ def _constraints(catalogue: Catalogue, dist: Path) -> str:
         wheels = _wheels_of(package, dist)
         # A distribution without a wheel keeps its line: pip then says that the file is missing. Without the line it
         # would ask an index for the name.
-        wheel = wheels[0] if wheels else dist / f"{package.wheel_name}-{catalogue.common.version}-py3-none-any.whl"
+        wheel = (
+            wheels[0]
+            if wheels
+            else dist / f"{package.wheel_name}-{catalogue.common.version}-py3-none-any.whl"
+        )
         lines.append(f"{package.dist} @ {wheel.resolve().as_uri()}\n")
     return "".join(lines)
 
