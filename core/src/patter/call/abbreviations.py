@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _ENGLISH = """
 mr mrs ms mx dr prof rev hon pres gov sen rep gen col maj capt cmdr lt sgt cpl st ste mt ft jr sr esq messrs phd
 ave blvd rd apt bldg dept univ inc ltd corp co bros est approx appt min max misc etc vs viz cf al ext tel
@@ -26,17 +31,17 @@ _FRENCH = "mm mme mmes mlle mlles mgr me env boul bd éd réf p.ex adr"
 _PORTUGUESE = "srs srª snr exmo exma ilmo ilma profª drª eng arq pç cia"
 _MONTHS_AND_DAYS = "Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri"
 
-_ALWAYS: Final = frozenset(
-    f"{_ENGLISH} {_ITALIAN} {_SPANISH} {_GERMAN} {_FRENCH} {_PORTUGUESE} {_MONTHS_AND_DAYS}".split()
+_ALWAYS: Final = _words(
+    f"{_ENGLISH} {_ITALIAN} {_SPANISH} {_GERMAN} {_FRENCH} {_PORTUGUESE} {_MONTHS_AND_DAYS}"
 )
 _BY_LANGUAGE: Final = {
-    "de": frozenset("abs art betr bes bez fa frl mind so tägl tel".split()),
-    "es": frozenset("art arts cap ed ej fig gral pte tfno".split()),
-    "fr": frozenset("art chap ex fig hab pr vol".split()),
-    "it": frozenset("arch art cap es fig ing on pag pagg rag vol".split()),
-    "pt": frozenset("art cap ed ex fig obs pag pág vol".split()),
+    "de": _words("abs art betr bes bez fa frl mind so tägl tel"),
+    "es": _words("art arts cap ed ej fig gral pte tfno"),
+    "fr": _words("art chap ex fig hab pr vol"),
+    "it": _words("arch art cap es fig ing on pag pagg rag vol"),
+    "pt": _words("art cap ed ex fig obs pag pág vol"),
 }
-_BEFORE_NUMBER: Final = frozenset("no nos nro num nº pp pg vol ch sec secs fig art rm".split())
+_BEFORE_NUMBER: Final = _words("no nos nro num nº pp pg vol ch sec secs fig art rm")
 
 _LETTERS_WITH_STOPS: Final = re.compile(r"[^\W\d_](?:\.[^\W\d_]){0,2}\Z")
 _JOINTS: Final = re.compile(r"[—–/]")

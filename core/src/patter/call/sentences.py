@@ -31,10 +31,11 @@ _UNSPACED: Final = frozenset(
     "།༎༏༐༑"  # Tibetan
 )
 _TERMINATORS: Final = _SPACED | _UNSPACED
-_PAIRS: Final = """
+_PAIRS_TEXT = """
 ( )  [ ]  { }  （ ）  ［ ］  ｛ ｝  【 】  〔 〕  〈 〉  《 》  「 」  『 』  ｢ ｣
 " "  “ ”  „ “”  « »  » «  ‹ ›  › ‹  ‘ ’  ‚ ‘’
-""".split()
+"""
+_PAIRS: Final = _PAIRS_TEXT.split()
 _CLOSERS_OF: Final = dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
 _CLOSERS: Final = frozenset("".join(_PAIRS[1::2]))
 #: these open only where no letter or digit stands before them: 5" is an inch, and ‘ and » also close or elide
