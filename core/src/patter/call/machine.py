@@ -147,15 +147,18 @@ class SessionMachine:
 
     def end(self, status: CallStatus, reason: str, t: float) -> list[Action]:
         """The call is over now, whoever ended it; harmless when it already was."""
+        self._end(status, reason, t)
+        return self._take()
+
+    def _end(self, status: CallStatus, reason: str, t: float) -> None:
         if self.state is State.ENDED:
-            return []
+            return
         if self.reply is not None:
             self._close_turn(t, interrupted=True)
         for text in self.turns.unanswered():
             self.conversation.unanswered(text, self._ms(t))
         self.state = State.ENDED
         self._actions.append(EndCall(status, reason))
-        return self._take()
 
     # -- the caller
 
@@ -297,7 +300,10 @@ class SessionMachine:
             self._interrupt(t)
             return
         self._actions.append(CancelReply(self.reply.reply))
+        in_flight = self.playout.began_sending
         self._close_turn(t, interrupted=True)
+        if in_flight:
+            self._actions.append(SendClear())
 
     def _start_reply(
         self, kind: ReplyKind, text: str, t: float, *, user_turn: int | None = None, trigger: EosTrigger | None = None
@@ -343,7 +349,7 @@ class SessionMachine:
                 self._dispatch(self.turns.agent_turn_over(t, self._trigger()), t)
         if self.state is State.DRAINING and self.reply is None and self._ending is not None:
             ending = self._ending
-            self._actions += self.end(ending.status, ending.reason, t)
+            self._end(ending.status, ending.reason, t)
 
     def _close_turn(self, t: float, *, interrupted: bool) -> None:
         """The agent turn is over: what was heard becomes history (TN-08)."""
@@ -381,9 +387,9 @@ class SessionMachine:
         self._watch_stt(t)
         self._end_if_heard(t)
         if self.state is State.DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
-            self._actions += self.end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
+            self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
         if self.state is not State.ENDED and t - self.started_at >= self.settings.max_duration_s:
-            self._actions += self.end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
+            self._end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
         return self._take()
 
     def _watch_stt(self, t: float) -> None:

@@ -109,6 +109,11 @@ class Playout:
         return self._speech.turn if self._speech else None
 
     @property
+    def began_sending(self) -> bool:
+        """Whether audio of the current turn was handed out for sending."""
+        return self._speech is not None and self._emitted > self._speech.start
+
+    @property
     def sentences(self) -> list[SpokenSentence]:
         """The sentences of the current turn, in order."""
         return self._speech.sentences if self._speech else []
@@ -173,7 +178,7 @@ class Playout:
         chunks: list[Chunk] = []
         limit = self._played(t) + self._lead
         while (room := limit - self._emitted) > 0:
-            chunk = self._next_chunk(speech, min(self._chunk, room), t)
+            chunk = self._next_chunk(speech, room, t)
             if chunk is None:
                 break
             chunks.append(chunk)
@@ -191,7 +196,7 @@ class Playout:
         if self._anchor is None or self._anchor[1] + (t - self._anchor[0]) * self._rate > self._emitted:
             self._anchor = (t, self._emitted)
 
-    def _next_chunk(self, speech: _Speech, most: int, t: float) -> Chunk | None:
+    def _next_chunk(self, speech: _Speech, room: int, t: float) -> Chunk | None:
         while speech.sending < len(speech.sentences):
             sentence = speech.sentences[speech.sending]
             left = sentence.start + sentence.samples - self._emitted
@@ -202,9 +207,9 @@ class Playout:
             speech.sending += 1
         else:
             return None
-        if (left < self._least or most < min(self._least, left)) and not (sentence.complete and most >= left):
+        size = min(left, self._chunk)
+        if size > room or (size < self._least and not sentence.complete):
             return None
-        size = min(left, most)
         payload = _take(sentence.pending, size * self._unit)
         self._start_clock(t)
         self._emitted += size

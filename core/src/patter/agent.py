@@ -1,0 +1,122 @@
+"""The agent: who talks on a call, with which providers and under which rules. Immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+
+from patter.errors import ConfigError
+from patter.options import check_names, explain, option
+from patter.tools import Tool
+
+#: spoken when the language model failed and nothing else can answer (LM-04)
+LLM_ERROR_MESSAGE = "I'm sorry, I'm having trouble answering right now. Could you say that again?"
+
+PHONE_PREAMBLE = (
+    "You are talking on the telephone. Answer in one to three short spoken sentences. "
+    "Use no markdown, no lists and no emoji. Spell out numbers, dates and symbols as they are said."
+)
+
+
+class Agent(BaseModel):
+    """One agent. Providers are references (``"deepgram/nova-3"``), records, configurations or ready factories.
+
+    Raises `UnknownOptionError` for an option that does not exist and `ConfigError` for values that cannot work.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    system_prompt: str = option("You are a helpful assistant.", help="What the model is told about its role.")
+    first_message: str = option("", help="The greeting, spoken as soon as the call is connected; empty for none.")
+    stt: Any = option(None, help="Speech recognition, for example deepgram/nova-3.", variable="PATTER_STT")
+    llm: Any = option(None, help="Language model, for example openai/gpt-4.1-mini.", variable="PATTER_LLM")
+    tts: Any = option(None, help="Voice, for example elevenlabs/eleven_flash_v2_5.", variable="PATTER_TTS")
+    engine: Any = option(None, help="A realtime engine in place of stt, llm and tts.", variable="PATTER_ENGINE")
+    vad: Any = option(
+        None, help="Voice activity detection; without it an installed one is used.", variable="PATTER_VAD"
+    )
+    noise_filter: Any = option(None, help="A filter on the caller's audio, off by default.")
+    language: str = option("en", help="Language of the conversation, as a BCP 47 tag.", variable="PATTER_LANGUAGE")
+    tools: tuple[Tool, ...] = option((), help="Functions the model may call, made with @tool.")
+    turn_end: Literal["auto", "stt", "vad", "manual"] = option(
+        "auto", help="Who decides that the caller has finished: auto takes stt where the STT can, else vad."
+    )
+    min_silence_ms: int = option(
+        400, help="Silence that ends the caller's turn when turn_end is vad.", unit="ms", ge=100, le=5000
+    )
+    barge_in_strategies: tuple[Any, ...] = option(
+        (), help="Who decides whether the caller's speech interrupts: references, records or strategy objects."
+    )
+    barge_in_mode: Literal["cancel", "confirm"] | None = option(
+        None, help="cancel interrupts at the first speech, confirm once a strategy agrees; by strategies if unset."
+    )
+    barge_in_confirm_ms: int = option(
+        1500, help="An unconfirmed interruption is dropped after this.", unit="ms", ge=100, le=6000
+    )
+    echo_cancellation: bool = option(
+        False, help="The line has an echo canceller that needs time to settle: opens the barge-in gate after 1 s."
+    )
+    disable_phone_preamble: bool = option(False, help="Leave out the rules for speaking on a telephone.")
+    variables: Mapping[str, str] = option(
+        default_factory=dict, help="Values for {placeholders} in system_prompt and first_message."
+    )
+    max_history: int = option(200, help="Entries of the conversation that the model is sent.", unit="entries", ge=2)
+    llm_error_message: str = option(LLM_ERROR_MESSAGE, help="Spoken once when no model can answer; empty for none.")
+    aggressive_first_flush: bool = option(
+        False, help="The first chunk of a reply may end at a comma, for an earlier first word."
+    )
+    transfer_allowed_numbers: tuple[str, ...] | None = option(
+        None, help="Numbers the call may be transferred to; unset allows all, empty none."
+    )
+    transfer_allowed_prefixes: tuple[str, ...] | None = option(
+        None, help="Number prefixes the call may be transferred to; unset allows all, empty none."
+    )
+
+    _plugins: list[Any] = PrivateAttr(default_factory=list)
+
+    def __init__(self, **options: Any) -> None:
+        check_names(type(self), options, "Agent")
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise explain(error, "Agent") from None
+        self._check_mode()
+
+    @field_validator("barge_in_strategies", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """One reference, record or object stands for a sequence of one (BI-08)."""
+        if value is None:
+            return ()
+        return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+
+    def _check_mode(self) -> None:
+        pipeline = [name for name in ("stt", "tts") if getattr(self, name) is not None]
+        if self.engine is None and self.llm is not None:
+            pipeline.append("llm")
+        if self.engine is None and pipeline and self.stt is None:
+            raise ConfigError("Agent: a pipeline needs an STT: set stt, for example stt='deepgram/nova-3'")
+
+    @property
+    def mode(self) -> Literal["pipeline", "realtime", "unset"]:
+        """How this agent talks; "unset" leaves the choice to the installed engines (CF-02)."""
+        if self.engine is not None:
+            return "realtime"
+        return "pipeline" if self.stt or self.llm or self.tts else "unset"
+
+    @property
+    def effective_barge_in_mode(self) -> Literal["cancel", "confirm"]:
+        """The mode in force: `confirm` with strategies, else `cancel`, unless one is set (BI-08)."""
+        return self.barge_in_mode or ("confirm" if self.barge_in_strategies else "cancel")
+
+    def register(self, plugin: Any) -> Any:
+        """Add a plugin whose A hooks act in all calls of this agent; returns it."""
+        self._plugins.append(plugin)
+        return plugin
+
+    @property
+    def plugins(self) -> tuple[Any, ...]:
+        """What was registered."""
+        return tuple(self._plugins)

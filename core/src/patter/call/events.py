@@ -1,0 +1,83 @@
+"""The call's one event stream; `on()` and everything that observes a call rests on it (MX-10)."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+#: pieces of user code (tools, async subscribers) of one call that run at a time (TL-09)
+USER_CODE_LIMIT = 8
+
+#: every event with the type of its data; documented in docs/reference/events.md
+EVENTS: dict[str, str] = {
+    "call_started": "None: the media is up",
+    "user_speech_started": "None",
+    "user_speech_ended": "None",
+    "user_speech_eos": "str: stt_endpoint, vad_silence or manual_commit",
+    "transcript_partial": "str: the open utterance so far",
+    "transcript_final": "str: a closed utterance",
+    "turn_started": "int: number of the user turn",
+    "llm_chunk": "str: a piece of the reply's text",
+    "tool_call_started": "ToolCall",
+    "agent_speech_started": "int: number of the agent turn",
+    "agent_speech_ended": "int: number of the agent turn",
+    "turn_ended": "TurnReport",
+    "interruption": "BargeInOutcome",
+    "dtmf": "str: the key",
+    "failed": "CallFailure",
+    "call_ended": "CallSummary",
+}
+
+
+class EventStream:
+    """Subscribers of one call. Sync ones run inline, async ones in a bounded group; no exception gets out."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[str, list[Callable[[Any], Any]]] = defaultdict(list)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(USER_CODE_LIMIT)
+
+    def on(self, event: str, callback: Callable[[Any], Any]) -> Callable[[], None]:
+        """Subscribe; returns a function that unsubscribes. Raises `ValueError` for an unknown event."""
+        if event not in EVENTS:
+            raise ValueError(f"there is no event {event!r}; there are {', '.join(EVENTS)}")
+        self._subscribers[event].append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._subscribers[event]:
+                self._subscribers[event].remove(callback)
+
+        return unsubscribe
+
+    def emit(self, event: str, data: Any = None) -> None:
+        """Tell the subscribers."""
+        for callback in tuple(self._subscribers.get(event, ())):
+            try:
+                result = callback(data)
+            except Exception:
+                logger.exception("a subscriber of %s failed", event)
+                continue
+            if inspect.isawaitable(result):
+                task = asyncio.ensure_future(self._wait(event, result))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _wait(self, event: str, result: Any) -> None:
+        async with self._slots:
+            try:
+                await result
+            except Exception:
+                logger.exception("a subscriber of %s failed", event)
+
+    async def close(self) -> None:
+        """Cancel subscribers that still run."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,85 @@
+"""What the session offers to a reply in the making; every call goes to the machine in the same step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from patter.call.reply import ENOUGH_MS
+
+if TYPE_CHECKING:
+    from patter.audio.formats import AudioFormat
+    from patter.call.call import Call
+    from patter.call.lineup import Lineup
+    from patter.call.machine import SessionMachine
+    from patter.providers.llm import Message
+    from patter.records import ProviderKind
+
+
+class SessionMouth:
+    """See `patter.call.reply.Mouth`."""
+
+    def __init__(
+        self, call: Call, machine: SessionMachine, lineup: Lineup, audio_added: Callable[[], None]
+    ) -> None:
+        self._call = call
+        self._machine = machine
+        self._lineup = lineup
+        self._audio_added = audio_added
+
+    @property
+    def carrier_format(self) -> AudioFormat:
+        """Format of the audio to add."""
+        return self._machine.playout.format
+
+    def open_sentence(self, reply: int, text: str) -> bool:
+        """Announce a sentence; False when the reply was cancelled."""
+        return self._machine.playout.open_sentence(reply, text) is not None
+
+    def add_audio(self, reply: int, audio: bytes) -> bool:
+        """Append audio; False when the reply was cancelled."""
+        playout = self._machine.playout
+        first = playout.backlog_ms() <= 0
+        if not playout.add(reply, audio):
+            return False
+        if first:
+            self._audio_added()
+        return True
+
+    def close_sentence(self, reply: int) -> None:
+        """The sentence is complete."""
+        self._machine.playout.close_sentence(reply, self._lineup.word_times())
+        self._audio_added()
+
+    async def room(self, reply: int) -> None:
+        """Wait while more than enough audio is ahead."""
+        playout = self._machine.playout
+        while playout.turn == reply and playout.backlog_ms() > ENOUGH_MS:
+            await asyncio.sleep(0.5)
+
+    def messages(self) -> list[Message]:
+        """The conversation for the model."""
+        return self._machine.conversation.messages()
+
+    def user_text_changed(self, user_turn: int, text: str) -> None:
+        """A hook changed the caller's text."""
+        self._machine.user_text_changed(user_turn, text, 0.0)
+
+    def tool_calls(self, reply: int, message: Message, results: list[Message]) -> None:
+        """Tool calls with their results enter the history."""
+        self._machine.conversation.tool_calls(reply, message, results)
+
+    def emit(self, event: str, data: object = None) -> None:
+        """Tell the call's observers."""
+        self._call.events.emit(event, data)
+
+    def timing(self, reply: int, name: str) -> None:
+        """Stamp a moment of the reply, once, in ms from its dispatch."""
+        current = self._machine.reply
+        if current is not None and current.reply == reply and name not in current.timings:
+            current.timings[name] = (self._lineup.clock.monotonic() - current.dispatched_at) * 1000
+
+    async def failed(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
+        """A provider failed; True when it was made anew or replaced and may be tried again."""
+        return await self._lineup.heal(kind, error, spoken=spoken)

@@ -1,0 +1,95 @@
+"""One timer source for all calls of an event loop, on a 10 ms grid.
+
+Each tick steps the playout of the calls that are due and runs the collected VAD windows. It never awaits: a call's own
+writer task does the sending, so that only that call can be slowed by its socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from patter.environment import Clock
+
+logger = logging.getLogger(__name__)
+
+GRID_S = 0.010
+
+
+class Paced(Protocol):
+    """A call as the pacer sees it."""
+
+    #: when `step` must be called next, in s of the clock; None while nothing is scheduled
+    due: float | None
+
+    def step(self, t: float) -> None:
+        """Do what is due; must not block or raise."""
+
+
+class Batch(Protocol):
+    """Work collected over all calls."""
+
+    def step(self) -> bool:
+        """Do some of it; True when more is due."""
+
+
+class Pacer:
+    """Runs while calls or batches are registered; idle otherwise."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._calls: set[Paced] = set()
+        self._batches: list[Batch] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+
+    def add(self, call: Paced) -> None:
+        """Step a call from now on."""
+        self._calls.add(call)
+        if self._timer is None:
+            self._next = self._clock.monotonic()
+            self._arm()
+
+    def remove(self, call: Paced) -> None:
+        """Step it no more; harmless when it is not there."""
+        self._calls.discard(call)
+        if not self._calls:
+            self.close()
+
+    def add_batch(self, batch: Batch) -> None:
+        """Run a batch on each tick."""
+        self._batches.append(batch)
+
+    def _arm(self) -> None:
+        now = self._clock.monotonic()
+        # after a stall the grid starts again at once: ticks are never made up for
+        self._next = max(self._next + GRID_S, now)
+        self._timer = asyncio.get_running_loop().call_later(self._next - now, self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        for call in tuple(self._calls):
+            if call.due is not None and call.due <= now:
+                try:
+                    call.step(now)
+                except Exception:
+                    logger.exception("the pacer's step of a call failed; the call is stepped no more")
+                    self._calls.discard(call)
+        self._run_batches()
+        if self._calls:
+            self._arm()
+        else:
+            self._timer = None
+
+    def _run_batches(self) -> None:
+        for batch in self._batches:
+            if batch.step():
+                asyncio.get_running_loop().call_soon(self._run_batches)
+                return
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

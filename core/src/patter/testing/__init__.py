@@ -1,0 +1,1 @@
+"""Test whole phone calls: virtual time, a simulated carrier, fakes, conformance suites, a pytest plugin."""
