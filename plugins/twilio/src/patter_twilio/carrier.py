@@ -1,0 +1,133 @@
+"""The carrier: one Twilio account of one phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from patter.audio.formats import MULAW_8K, AudioFormat
+from patter.errors import CallGoneError, ConfigError, InputError
+from patter.providers.carrier import (
+    Carrier,
+    CarrierHost,
+    DialRequest,
+    MediaProtocol,
+    WebhookHandler,
+    WebhookRequest,
+)
+from patter.providers.context import ProviderContext
+from patter_twilio import twiml
+from patter_twilio.config import TwilioConfig
+from patter_twilio.media import TwilioMedia
+from patter_twilio.rest import TwilioRest
+from patter_twilio.webhooks import TwilioWebhooks
+
+_DESTINATION = re.compile(r"\+[1-9][0-9]{1,14}|sips?:[A-Za-z0-9._~%!$&'*+=-]+@[A-Za-z0-9.:;=\[\]_-]+")
+_DTMF = re.compile(r"[0-9*#A-DwW]+")
+#: What Twilio takes for `Timeout`, in seconds.
+_LONGEST_RING_S = 600
+
+
+class TwilioCarrier(Carrier):
+    """Twilio Programmable Voice with Media Streams."""
+
+    def __init__(self, config: TwilioConfig, context: ProviderContext) -> None:
+        self._config = config
+        self._rest = TwilioRest(config)
+        self._webhooks = TwilioWebhooks(config)
+        self._host: CarrierHost | None = None
+
+    def audio_format(self) -> AudioFormat:
+        """µ-law at 8 kHz."""
+        return MULAW_8K
+
+    def media_protocol(self) -> MediaProtocol:
+        """A fresh protocol for one media connection."""
+        return TwilioMedia()
+
+    def webhooks(self) -> Mapping[str, WebhookHandler]:
+        """``voice`` for the document of a call, ``status`` for its progress, ``amd`` for who answered."""
+        return self._webhooks.handlers()
+
+    def attach(self, host: CarrierHost) -> None:
+        """Learn the host. Raises `ConfigError` without an auth token, unless signatures are not required."""
+        self._webhooks.attach(host)
+        self._host = host
+
+    def verify_media_upgrade(self, request: WebhookRequest) -> None:
+        """Check the signature of a media connection, which is over its URL alone."""
+        self._webhooks.verify(request)
+
+    async def dial(self, request: DialRequest) -> str:
+        """Place a call; its document is asked for when it is answered, so waiting in Twilio's queue costs nothing."""
+        if self._host is None:
+            raise ConfigError(
+                "Twilio cannot dial before the phone serves: it has no address to answer calls at"
+            )
+        return await self._rest.create_call(_dial_form(request, self._host))
+
+    async def hangup(self, carrier_call_id: str) -> None:
+        """End the call in whatever state it is; one that already ended is fine."""
+        try:
+            await self._rest.update_call(carrier_call_id, [("Status", "completed")])
+        except CallGoneError:
+            return
+
+    async def transfer(self, carrier_call_id: str, number: str) -> None:
+        """Connect the caller to an E.164 number or SIP URI. Twilio drops the media stream for that."""
+        _require_destination(number)
+        document = twiml.dial(number, ring_timeout_s=self._config.transfer_ring_timeout_s)
+        await self._rest.update_call(carrier_call_id, [("Twiml", document)])
+
+    async def send_dtmf(self, carrier_call_id: str, digits: str, delay_ms: int) -> bool:
+        """False: Twilio can only press keys by ending the media stream. Raises `InputError` for other characters."""
+        if _DTMF.fullmatch(digits) is None:
+            raise InputError("keys to press are 0-9, *, # and A-D, with w or W for a pause")
+        return False
+
+    async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
+        """Speak with Twilio's own voice and hang up; a call that already ended is fine."""
+        document = twiml.say_and_hangup(
+            message, voice=self._config.voice, language=self._config.voice_language
+        )
+        try:
+            await self._rest.update_call(carrier_call_id, [("Twiml", document)])
+        except CallGoneError:
+            return True
+        return True
+
+    async def close(self) -> None:
+        """Close the connections to Twilio's API."""
+        await self._rest.close()
+
+
+def _require_destination(number: str) -> None:
+    if len(number) > 256 or _DESTINATION.fullmatch(number) is None:
+        raise InputError("a call goes to an E.164 number such as +15550001234, or to a SIP URI")
+
+
+def _dial_form(request: DialRequest, host: CarrierHost) -> list[tuple[str, str]]:
+    """The form of `POST Calls.json` (CC-06)."""
+    _require_destination(request.to)
+    _require_destination(request.from_number)
+    form = [
+        ("To", request.to),
+        ("From", request.from_number),
+        ("Url", host.webhook_url("voice", call=request.call_id)),
+        ("Method", "POST"),
+        ("StatusCallback", host.webhook_url("status")),
+        ("StatusCallbackMethod", "POST"),
+        *(("StatusCallbackEvent", event) for event in ("initiated", "ringing", "answered", "completed")),
+    ]
+    if request.ring_timeout_s is not None:
+        form.append(("Timeout", str(min(max(round(request.ring_timeout_s), 1), _LONGEST_RING_S))))
+    if request.max_duration_s is not None:
+        form.append(("TimeLimit", str(max(round(request.max_duration_s), 1))))
+    if request.machine_detection:
+        form += [
+            ("MachineDetection", "DetectMessageEnd"),
+            ("AsyncAmd", "true"),
+            ("AsyncAmdStatusCallback", host.webhook_url("amd")),
+            ("AsyncAmdStatusCallbackMethod", "POST"),
+        ]
+    return form
