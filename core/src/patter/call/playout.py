@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
     from patter.providers.tts import WordTime
 
-#: the most that is sent ahead of the pace clock, in ms (PL-02)
-LEAD_MS = 200
+#: the most that is sent ahead of the pace clock, in ms; one grid step below the promise of 200 (PL-02), so that
+#: prompt echoes leave at most five marks of the greeting unconfirmed (PL-03)
+LEAD_MS = 190
 #: the longest audio of one message, in ms (PL-01)
 CHUNK_MS = 40
 #: what a source that delivers slowly must have for a message, in ms
@@ -261,7 +262,9 @@ class Playout:
         return self._lag * 1000
 
     def heard(self, t: float) -> int:
-        """The heard position at time t."""
+        """The heard position at time t; it stands still while no turn has the floor."""
+        if self._speech is None:
+            return self._heard
         position = max(self._confirmed, self._floor)
         if self._anchor is not None:
             anchor_t, anchor = self._anchor

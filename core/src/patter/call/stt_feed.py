@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
     from patter.providers.stt import STT
 
-BACKLOG_MS = 2000.0
+BACKLOG_MS = 2000
 
 
 class STTFeed:
