@@ -174,11 +174,13 @@ def test_a_failing_child_cancels_its_siblings_in_the_order_of_creation() -> None
             await asyncio.sleep(1)
             raise ValueError("on purpose")
 
-        with pytest.raises(ExceptionGroup):
+        try:
             async with asyncio.TaskGroup() as group:
                 for number in range(100):
                     group.create_task(child(number))
                 group.create_task(failing())
+        except* ValueError:
+            pass
         return cancelled
 
     # A set of a hundred ordinary tasks is walked in the order of their addresses.

@@ -17,9 +17,8 @@ set, jobs for executors run inline, and tasks hash by their order of creation, s
 that cancels its children) are walked in one order. What remains are a program's own sources of chance: the hash
 seed of strings, randomness that does not come from `patter.environment`, threads, real sockets.
 
-Two things do not belong in virtual time: threads that nobody told the loop about (`VirtualTimeLoop.hold_clock`
-tells it) and real sockets, whose bytes take real time while the clock jumps. Let both ends of a connection live in
-a `patter.testing.memory_network.MemoryNetwork` instead.
+Threads that nobody told the loop about (`VirtualTimeLoop.hold_clock` tells it) and real sockets do not belong in
+virtual time: the clock jumps while they work. Let connections live in a `memory_network.MemoryNetwork` instead.
 """
 
 from __future__ import annotations
@@ -344,6 +343,11 @@ def run_virtual(
     loop = VirtualTimeLoop(network=network)
     try:
         return _run(loop, coroutine, timeout_s)
+    except BaseException:
+        if network is not None:  # nobody is left who would close its connections
+            network.close()
+            loop.run_until_complete(loop.settle())
+        raise
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
