@@ -671,18 +671,23 @@ def test_one_connection_of_several_can_be_picked() -> None:
 
 def test_a_peer_that_stalls_for_ever_is_a_deadlock_with_a_name() -> None:
     network = MemoryNetwork()
+    server = Recorder()
 
     async def main() -> None:
-        async def serve_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"hello")
-
-        await asyncio.start_server(serve_nothing, HOST, 80)
+        await network.create_server(lambda: server, HOST, 80)
         network.stall(HOST, 80)
-        reader, _ = await asyncio.open_connection(HOST, 80)
-        await asyncio.create_task(reader.read(), name="the reader")
+        reader, writer = await asyncio.open_connection(HOST, 80)
+        try:
+            await asyncio.create_task(reader.read(), name="the reader")
+        finally:
+            writer.close()
 
     with pytest.raises(VirtualTimeDeadlock, match="'the reader'"):
         run_virtual(main(), network=network)
+    # nobody was left to close the server and its end of the connection
+    assert isinstance(server.lost, ConnectionResetError)
+    assert network.connections == ()
+    assert network.addresses == ()
 
 
 # aiohttp

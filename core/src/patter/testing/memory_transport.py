@@ -61,10 +61,7 @@ class Pipe:
 
     def push(self, item: bytes | None) -> None:
         """Send bytes, the end of the stream or a reset on their way."""
-        due = self.loop.time() + self.latency_s
-        if self._queue:
-            due = max(due, self._queue[-1][0])
-        self._queue.append((due, item))
+        self._queue.append((self.loop.time() + self.latency_s, item))
         self._undelivered += len(item or b"")
         self.wake()
 

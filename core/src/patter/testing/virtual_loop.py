@@ -31,13 +31,13 @@ import functools
 import heapq
 import itertools
 import math
-import selectors
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from patter.testing.networked_loop import NetworkedLoop
 from patter.testing.virtual_jobs import ExecutorMode, VirtualJobs, declared_duration_s
-from patter.testing.virtual_tasks import describe_tasks, in_order, numbered_task
+from patter.testing.virtual_selector import JumpingSelector
+from patter.testing.virtual_tasks import NumberedTask, describe_tasks, in_order
 
 if TYPE_CHECKING:
     from patter.testing.memory_network import MemoryNetwork
@@ -127,16 +127,25 @@ class VirtualTimeLoop(NetworkedLoop):
         self._settling: list[asyncio.Future[None]] = []
         self._holds = 0
         self._passes = 0
+        self._tasks_made = 0
         self._jobs = VirtualJobs(self, executor)
         self._real_wait_s = real_wait_s
-        self._poll = _JumpingSelector(self)
+        self._poll = JumpingSelector(self._advance, self._give_up)
         super().__init__(self._poll, network)
         self._own_sockets = len(self._poll.get_map())
-        self.set_task_factory(functools.partial(numbered_task, itertools.count(1)))
+        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         """Virtual seconds; moves only when nothing is ready."""
         return self._now
+
+    def create_task(self, coro: Any, *, name: object = None, **options: Any) -> asyncio.Task[Any]:
+        """Make a task; one without a name is called ``Task-`` and its number, which counts from 1 in each loop."""
+        self._tasks_made += 1
+        return super().create_task(coro, name=name or f"Task-{self._tasks_made}", **options)
+
+    def _make_task(self, loop: Any, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return NumberedTask(coro, number=self._tasks_made, loop=self, **options)
 
     def call_at(
         self,
@@ -251,6 +260,10 @@ class VirtualTimeLoop(NetworkedLoop):
             return self._real_wait_s
         raise VirtualTimeDeadlock(self._explain("nothing is ready, no timer is set and nothing can arrive"))
 
+    def _give_up(self, real_wait_s: float) -> None:
+        silence = f"sockets and threads were silent for {real_wait_s:g} s of real time"
+        raise VirtualTimeDeadlock(self._explain(silence))
+
     def _jump(self, deadline: float) -> None:
         if deadline > self.time_limit_s:
             raise VirtualTimeLimitExceeded(self._explain(f"the limit of {self.time_limit_s:g} s is reached"))
@@ -267,43 +280,6 @@ class VirtualTimeLoop(NetworkedLoop):
     def _explain(self, reason: str) -> str:
         tasks = describe_tasks(asyncio.all_tasks(self)) or "none"
         return f"virtual time stands at {self._now:.3f} s: {reason}. Pending tasks: {tasks}"
-
-
-class _JumpingSelector(selectors.BaseSelector):
-    """The platform's selector, except that a wait becomes a jump of the loop's clock.
-
-    asyncio calls `select` once per pass of the loop: with 0 when callbacks are ready and, because the timers are
-    the virtual loop's own and unknown to asyncio, with None when none are. This is the only place where time moves.
-    """
-
-    def __init__(self, loop: VirtualTimeLoop) -> None:
-        self._loop = loop
-        self._selector = selectors.DefaultSelector()
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        events = self._selector.select(0)
-        real_wait_s = self._loop._advance(busy=bool(events) or timeout == 0)
-        if real_wait_s > 0:
-            events = self._selector.select(real_wait_s)
-            if not events:
-                silence = f"sockets and threads were silent for {real_wait_s:g} s of real time"
-                raise VirtualTimeDeadlock(self._loop._explain(silence))
-        return events
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._selector.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._selector.unregister(fileobj)
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._selector.modify(fileobj, events, data)
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._selector.get_map()
-
-    def close(self) -> None:
-        self._selector.close()
 
 
 def _run_timer(timer: asyncio.TimerHandle) -> None:
@@ -356,7 +332,7 @@ def run_virtual(
 def _run(loop: VirtualTimeLoop, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
     earlier = asyncio.all_tasks(loop)
     limit_before_s, loop.time_limit_s = loop.time_limit_s, loop.time() + timeout_s
-    main = loop.create_task(coroutine)
+    main: asyncio.Task[T] = loop.create_task(coroutine)
     try:
         result = loop.run_until_complete(main)
         loop.run_until_complete(loop.settle())

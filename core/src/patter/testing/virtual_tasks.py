@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -24,13 +24,6 @@ class NumberedTask(asyncio.Task[T]):
 
     def __hash__(self) -> int:
         return self.number
-
-
-def numbered_task(numbers: Iterator[int], loop: Any, coroutine: Any, **options: Any) -> Any:
-    """A task factory for `loop.set_task_factory`, once `numbers` is bound to it; unnamed tasks get ``Task-<number>``."""
-    number = next(numbers)
-    options["name"] = options.get("name") or f"Task-{number}"
-    return NumberedTask(coroutine, number=number, loop=loop, **options)
 
 
 def in_order(tasks: Iterable[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
