@@ -1,0 +1,281 @@
+"""Running the tools of one call: deadlines, retries, threads, and results that come late (TL-02, TL-05, TL-08, TL-09).
+
+A tool runs in a task of its own, so that an interruption of the agent does not stop it half-way: whoever waited is
+released at once, and the result is handed to `on_late` when it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import logging
+import os.path
+import traceback
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from patter.call.builtin_tools import CallActions, bind_builtin_tools
+from patter.call.tool_results import error_text, read_json_arguments, result_text
+from patter.call.types import ToolResult
+from patter.errors import ConfigError, InputError
+from patter.redaction import redact
+
+if TYPE_CHECKING:
+    from patter.environment import Environment
+    from patter.providers.llm import ToolCall, ToolSpec
+    from patter.tools import Tool
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: tries of a failing tool (TL-02)
+ATTEMPTS: Final = 3
+_FIRST_DELAY_S: Final = 0.5
+_LONGEST_DELAY_S: Final = 5.0
+_JITTER_S: Final = 0.06
+#: pieces of user code of one call that run at a time (TL-09)
+USER_CODE_LIMIT: Final = 8
+
+
+class _ToolFailed(Exception):
+    """A tool that gave no result; the text is fit for the model and for logs."""
+
+
+class ToolRunner:
+    """Runs the tools of one call.
+
+    Args:
+        tools: the agent's tools.
+        environment: the source of the jitter and of durations.
+        limit: how many tools run at a time, or a semaphore shared with the call's other user code.
+        call_object: given to handlers with a parameter named `call`.
+        actions: what the built-in tools do; None leaves them out.
+        on_late: called with calls and results that came after `run` or `run_all` had been cancelled.
+
+    Raises:
+        ConfigError: two tools have one name.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        *,
+        environment: Environment,
+        limit: int | asyncio.Semaphore = USER_CODE_LIMIT,
+        call_object: Any = None,
+        actions: CallActions | None = None,
+        on_late: Callable[[Sequence[ToolCall], Sequence[ToolResult]], None] | None = None,
+    ) -> None:
+        builtin = bind_builtin_tools(actions) if actions is not None else []
+        self._builtin = frozenset(tool.name for tool in builtin)
+        self._tools: dict[str, Tool] = {}
+        for tool in (*tools, *builtin):
+            if tool.name in self._tools:
+                raise ConfigError(f"two tools are called {tool.name!r}; rename one of them")
+            self._tools[tool.name] = tool
+        self._environment = environment
+        self._slots = limit if isinstance(limit, asyncio.Semaphore) else asyncio.Semaphore(limit)
+        self._thread_limit = limit if isinstance(limit, int) else USER_CODE_LIMIT
+        self._threads: ThreadPoolExecutor | None = None
+        self._call_object = call_object
+        self._on_late = on_late
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def specs(self) -> list[ToolSpec]:
+        """All tools as shown to the model, the built-in ones last."""
+        return [tool.spec for tool in self._tools.values()]
+
+    async def run(self, call: ToolCall, call_object: Any = None) -> ToolResult:
+        """Run one tool; see `run_all`."""
+        return (await self._outlive([call], call_object))[0]
+
+    async def run_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """Run tools side by side; their results in the order of the calls.
+
+        Never raises for what a tool does: its failure is a result. Cancelling this leaves the tools at work; their
+        results then go to `on_late`, all of them together.
+        """
+        return await self._outlive(calls, None)
+
+    async def close(self, within_s: float = 1.0) -> tuple[str, ...]:
+        """Cancel what still runs; the names of tools that did not end within that time. No result is delivered."""
+        self._on_late = None
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+        return tuple(sorted(task.get_name() for task in tasks if not task.done()))
+
+    # -- one round
+
+    async def _outlive(self, calls: Sequence[ToolCall], call_object: Any) -> list[ToolResult]:
+        target = call_object if call_object is not None else self._call_object
+        task = self._start("tools", self._round(calls, target))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda done: self._deliver_late(calls, done))
+            raise
+
+    def _deliver_late(self, calls: Sequence[ToolCall], done: asyncio.Task[list[ToolResult]]) -> None:
+        if self._on_late is not None and not done.cancelled() and done.exception() is None:
+            self._on_late(calls, done.result())
+
+    async def _round(self, calls: Sequence[ToolCall], call_object: Any) -> list[ToolResult]:
+        return await asyncio.gather(*(self._one(call, call_object) for call in calls))
+
+    async def _one(self, call: ToolCall, call_object: Any) -> ToolResult:
+        started = self._environment.clock.monotonic()
+        arguments: Mapping[str, Any] = {}
+
+        def finished(text: str, error: str | None = None) -> ToolResult:
+            duration_ms = (self._environment.clock.monotonic() - started) * 1000
+            return ToolResult(call.id, call.name, arguments, text, error, duration_ms)
+
+        def refused(problem: object) -> ToolResult:
+            return finished(error_text(problem), redact(problem))
+
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return refused(f"there is no tool {call.name!r}")
+        try:
+            arguments = read_json_arguments(call.arguments)
+            values = tool.read_arguments(arguments)
+        except ValueError as error:
+            return refused(error)
+        if tool.wants_call:
+            values["call"] = call_object
+        try:
+            return finished(result_text(await self._within_deadline(tool, values)))
+        except InputError as error:
+            return refused(error)
+        except (_ToolFailed, TimeoutError, TypeError, ValueError) as error:
+            problem = "timeout" if isinstance(error, TimeoutError) else error
+            return finished(error_text(problem, fallback=True), redact(problem))
+
+    async def _within_deadline(self, tool: Tool, values: dict[str, Any]) -> Any:
+        """The tool's value. What runs past the deadline is cancelled and not waited for: it may ignore that."""
+        work = self._start(tool.name, self._attempts(tool, values))
+        try:
+            done, _ = await asyncio.wait({work}, timeout=tool.timeout_s)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        if done:
+            return work.result()
+        work.cancel()
+        logger.warning("tool %s gave no result within %g s", tool.name, tool.timeout_s)
+        raise TimeoutError
+
+    # -- one tool
+
+    async def _attempts(self, tool: Tool, values: dict[str, Any]) -> Any:
+        attempts = 1 if tool.name in self._builtin else ATTEMPTS
+        for attempt in range(1, attempts + 1):
+            try:
+                return await self._call(tool, values)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                problem: BaseException = error  # the handler's own affair, not ours
+            except Exception as error:
+                if isinstance(error, InputError) and tool.name in self._builtin:
+                    raise
+                problem = error
+            text = _described(problem)
+            logger.warning(
+                "tool %s failed, attempt %d of %d: %s (%s)",
+                tool.name,
+                attempt,
+                attempts,
+                text,
+                _place(problem),
+            )
+            if attempt < attempts:
+                delay = min(_FIRST_DELAY_S * 2 ** (attempt - 1), _LONGEST_DELAY_S)
+                await asyncio.sleep(delay + self._environment.random.uniform(0, _JITTER_S))
+        raise _ToolFailed(text)
+
+    async def _call(self, tool: Tool, values: dict[str, Any]) -> Any:
+        if not _is_async(tool.handler):
+            return await self._finish(await self._call_in_thread(tool, values))
+        async with self._slots:
+            return await self._finish(tool.handler(**values))
+
+    async def _call_in_thread(self, tool: Tool, values: dict[str, Any]) -> Any:
+        """Run a plain function in a thread. It cannot be stopped, so it keeps its slot until it returns (TL-09)."""
+        await self._slots.acquire()
+        try:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self._thread_limit, thread_name_prefix="patter-tool")
+            job = functools.partial(contextvars.copy_context().run, tool.handler, **values)
+            future = asyncio.get_running_loop().run_in_executor(self._threads, job)
+        except BaseException:
+            self._slots.release()
+            raise
+        future.add_done_callback(self._thread_ended)
+        return await asyncio.shield(future)
+
+    def _thread_ended(self, future: asyncio.Future[Any]) -> None:
+        self._slots.release()
+        if not future.cancelled():
+            future.exception()  # a failure after the deadline is nobody's any more
+
+    async def _finish(self, value: Any) -> Any:
+        """The value behind what a handler returned: an awaitable or an async generator."""
+        if inspect.isasyncgen(value):
+            return await _last_result(value)
+        return await value if inspect.isawaitable(value) else value
+
+    def _start(self, name: str, body: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(body, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # a failure after the deadline is nobody's any more
+
+
+async def _last_result(steps: Any) -> Any:
+    """The result of a generator that reports progress on the way (TL-05)."""
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Mapping) and "result" in step:
+                return step["result"]
+            if not isinstance(step, Mapping) or "progress" not in step:
+                raise TypeError('a tool that yields must yield {"progress": ...} or {"result": ...}')
+    raise RuntimeError('the tool ended without a {"result": ...}')
+
+
+def _is_async(handler: Any) -> bool:
+    """Whether calling the handler only makes a coroutine or async generator, and so blocks nothing."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if not inspect.isroutine(handler):
+        handler = type(handler).__call__
+    return inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler)
+
+
+def _described(error: BaseException) -> str:
+    text = str(error)
+    return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the failure. A whole traceback would quote the exception's text, secrets and all."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "unknown"
