@@ -60,7 +60,7 @@ def configure(
     Without `sources` the environment is the manager's. Imports the configuration class. Raises `ConfigError`.
     """
     record = resolved.record
-    environ = sources.environ if sources else manager.environ
+    environ = sources.environ if sources and sources.environ is not None else manager.environ
     if record.config is None:
         owner = f"{TITLES[record.kind]} {record.name}"
         environment = {

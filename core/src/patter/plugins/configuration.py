@@ -64,12 +64,12 @@ class ConfigSources:
 
     `explicit` are values given in code. `file` are the provider's values in the phone's file, such as those of
     ``[stt.deepgram]``. `extra_defaults` are a little stronger than the defaults of the model: the values with which
-    core fills a provider that it chose itself.
+    core fills a provider that it chose itself. Without `environ` the variables are those of the plugin manager.
     """
 
     explicit: Mapping[str, Any] = field(default_factory=dict, repr=False)
     file: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
     extra_defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
