@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 
 from patter.errors import ConfigError
+from patter.plugins import Scope
 from patter.options import check_names, explain, option
 from patter.tools import Tool
 
@@ -75,6 +76,7 @@ class Agent(BaseModel):
     )
 
     _plugins: list[Any] = PrivateAttr(default_factory=list)
+    _scope: Scope = PrivateAttr(default_factory=lambda: Scope("agent"))
 
     def __init__(self, **options: Any) -> None:
         check_names(type(self), options, "Agent")
@@ -112,9 +114,15 @@ class Agent(BaseModel):
         return self.barge_in_mode or ("confirm" if self.barge_in_strategies else "cancel")
 
     def register(self, plugin: Any) -> Any:
-        """Add a plugin whose A hooks act in all calls of this agent; returns it."""
+        """Add a plugin whose A hooks act in all calls of this agent; returns it. Raises `PluginValidationError`."""
+        self._scope.register(plugin)
         self._plugins.append(plugin)
         return plugin
+
+    @property
+    def scope(self) -> Scope:
+        """Where the hooks of its plugins are found."""
+        return self._scope
 
     @property
     def plugins(self) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
@@ -41,7 +41,7 @@ def option(
     **constraints: Any,
 ) -> Any:
     """Declare an option. `variable` is the environment variable that fills it when nothing else does."""
-    extra = {"unit": unit, "variable": variable}
+    extra: dict[str, Any] = {"unit": unit, "variable": variable}
     if default_factory is not None:
         return Field(default_factory=default_factory, description=help, json_schema_extra=extra, **constraints)
     return Field(default, description=help, json_schema_extra=extra, **constraints)
@@ -76,7 +76,7 @@ def from_environment(model: type[BaseModel], environ: Mapping[str, str]) -> dict
         variable = str(extra.get("variable", ""))
         if not variable or variable not in environ:
             continue
-        adapter: TypeAdapter[Any] = TypeAdapter(info.annotation)
+        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, info.annotation))
         try:
             values[name] = adapter.validate_python(environ[variable], strict=False)
         except ValidationError as error:

@@ -388,7 +388,7 @@ class SessionMachine:
         self._end_if_heard(t)
         if self.state is State.DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
             self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
-        if self.state is not State.ENDED and t - self.started_at >= self.settings.max_duration_s:
+        if t - self.started_at >= self.settings.max_duration_s:
             self._end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
         return self._take()
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from patter.plugins import HookDispatcher
     from patter.providers.llm import LLM
     from patter.providers.tts import TTS
+    from patter.records import ProviderKind
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Mouth(Protocol):
     def timing(self, reply: int, name: str) -> None:
         """Stamp a moment of the reply, once."""
 
-    async def failed(self, kind: str, error: Exception, *, spoken: bool) -> bool:
+    async def failed(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
         """A provider failed; True when it was made anew or replaced and may be tried again."""
 
 
@@ -202,8 +203,7 @@ class ReplyRunner:
         if runner is not None:
             for call in calls:
                 self._mouth.emit("tool_call_started", call)
-            finished = await asyncio.gather(*(runner.run(call) for call in calls))
-            for result in finished:
+            for result in await runner.run_all(calls):
                 results.append(Message("tool", result.result, tool_call_id=result.id))
                 if self._hooks.has("patter_tool_finished"):
                     await self._hooks.notify("patter_tool_finished", tool_call=result)

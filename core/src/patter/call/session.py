@@ -86,6 +86,7 @@ class MediaLeg:
     protocol: MediaProtocol
     marks: bool
     clear: bool
+    transfer: bool = False
 
 
 class CallSession:
@@ -122,6 +123,11 @@ class CallSession:
         self._heard_caller = False
         self.dropped_audio_ms = 0.0
         self.due: float | None = None
+
+    @property
+    def can_transfer(self) -> bool:
+        """Whether the carrier can hand the caller over."""
+        return self._leg.transfer
 
     # -- life
 

@@ -1,0 +1,249 @@
+"""The providers of one call: built from its plan, healed while it lasts, closed with it. Nothing here is shared."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from patter.call.guarded_strategy import GuardedStrategy
+from patter.call.listening import detector_format
+from patter.call.reply import Voice
+from patter.call.types import CallFailure
+from patter.decisions import Hangup, Retry, Switch
+from patter.errors import ConfigError, PatterError, ProviderAuthError
+from patter.plugins import build
+from patter.providers.carrier import CallStatus
+
+if TYPE_CHECKING:
+    from patter.audio.formats import AudioFormat
+    from patter.call.call import Call
+    from patter.call.ledger import Ledger
+    from patter.call.listening import SpeechDetector
+    from patter.call.plan import CallPlan, Part, Planner
+    from patter.call.vad_sources import VADSources
+    from patter.environment import Clock
+    from patter.plugins import HookDispatcher, PluginManager
+    from patter.providers.barge_in import BargeInStrategy
+    from patter.providers.context import ProviderContext
+    from patter.providers.llm import LLM
+    from patter.providers.noise_filter import NoiseFilter
+    from patter.providers.stt import STT
+    from patter.providers.tts import TTS, WordTime
+    from patter.providers.vad import VADEvent
+    from patter.records import ProviderKind
+
+logger = logging.getLogger(__name__)
+
+#: a provider that fails is made anew this often in a call before the call gives it up
+REPAIRS = 2
+CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineupServices:
+    """What building providers needs of the phone."""
+
+    manager: PluginManager
+    planner: Planner
+    vads: VADSources
+    clock: Clock
+
+
+class Lineup:
+    """The providers of one call."""
+
+    def __init__(
+        self, call: Call, plan: CallPlan, context: ProviderContext, services: LineupServices, hooks: HookDispatcher
+    ) -> None:
+        self._call = call
+        self._plan = plan
+        self._parts = dict(plan.parts)
+        self._context = context
+        self._services = services
+        self._hooks = hooks
+        self.clock = services.clock
+        self._repairs: dict[str, int] = {}
+        self._end: Callable[[CallStatus, str], None] | None = None
+        self.reconnecting = False
+        assert context.carrier_format is not None
+        self._carrier_format: AudioFormat = context.carrier_format
+        self._stt = cast("STT | None", self._make("stt"))
+        self.noise_filter = cast("NoiseFilter | None", self._make("noise_filter"))
+        agent = plan.agent
+        self.voice = Voice(
+            llm=cast("LLM | None", self._make("llm")),
+            tts=cast("TTS | None", self._make("tts")),
+            tools=None,
+            language=agent.language,
+            aggressive_first_flush=agent.aggressive_first_flush,
+            llm_error_message=agent.llm_error_message,
+        )
+        self.strategies: list[BargeInStrategy] = [
+            GuardedStrategy(cast("BargeInStrategy", self._build(part)), part.reference, self.clock)
+            for part in plan.strategies
+        ]
+
+    def _make(self, kind: ProviderKind) -> object:
+        part = self._parts.get(kind)
+        return None if part is None else self._build(part)
+
+    def _build(self, part: Part) -> object:
+        return build(self._services.manager, part.resolved, self._context, self._call, sources=part.sources)
+
+    def on_hopeless(self, end: Callable[[CallStatus, str], None]) -> None:
+        """How to end the call when a provider cannot be healed."""
+        self._end = end
+
+    # -- listening
+
+    @property
+    def has_stt(self) -> bool:
+        """Whether somebody writes down what the caller says."""
+        return self._stt is not None
+
+    @property
+    def has_detector(self) -> bool:
+        """Whether a VAD finds the caller's speech."""
+        return "vad" in self._parts
+
+    @property
+    def stt_format(self) -> AudioFormat:
+        """What the STT is fed: the carrier's own format if it takes that, else the best it takes."""
+        assert self._stt is not None
+        formats = self._stt.input_formats()
+        return self._carrier_format if self._carrier_format in formats else formats[0]
+
+    def open_detector(self, on_event: Callable[[VADEvent], None], ledger: Ledger) -> SpeechDetector | None:
+        """A VAD slot for this call; None without a VAD."""
+        part = self._parts.get("vad")
+        if part is None:
+            return None
+        source = self._services.vads.source(part, self._carrier_format.rate)
+        slot_format = detector_format(self._carrier_format, (source.rate,))
+        slot = source.open(slot_format.encoding, on_event, self._detector_failed)
+        ledger.enter("vad slot", slot.close)
+        return slot
+
+    def _detector_failed(self, error: Exception) -> None:
+        self._call.events.emit("failed", CallFailure("vad", self._parts["vad"].reference, error))
+        if self._end is not None:
+            self._end(CallStatus.FAILED, "voice activity detection failed")
+
+    async def connect_stt(self) -> STT:
+        """Connect the call's STT. Raises `ProviderError`."""
+        assert self._stt is not None
+        self.reconnecting = False
+        await self._stt.connect(self.stt_format)
+        return self._stt
+
+    async def close_stt(self) -> None:
+        """Close the STT, which makes the receiver connect anew."""
+        if self._stt is not None:
+            self.reconnecting = True
+            await self._stt.close()
+
+    def speech_started(self) -> None:
+        """The VAD heard speech begin."""
+        if self._stt is not None:
+            self._stt.speech_started()
+
+    def interims_wanted(self, wanted: bool) -> None:
+        """Whether partial transcripts are of use."""
+        if self._stt is not None:
+            self._stt.interims_wanted(wanted)
+
+    def word_times(self) -> tuple[WordTime, ...]:
+        """Word times of the synthesis in progress."""
+        return self.voice.tts.word_times() if self.voice.tts is not None else ()
+
+    # -- healing
+
+    async def heal(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
+        """Decide about a failed provider; True when it may be tried again.
+
+        `patter_call_error` decides first; without an answer a provider is made anew twice in a call, then a failed
+        LLM leaves the turn to `llm_error_message`, and a failed STT or TTS ends the call. After a part of a reply was
+        spoken nothing is tried again.
+        """
+        part = self._parts[kind]
+        failure = CallFailure(kind, part.reference, error)
+        logger.warning("call %s: %s %s failed: %s", self._call.id, kind, part.reference, error)
+        self._call.events.emit("failed", failure)
+        decision = None
+        if self._hooks.has("patter_call_error"):
+            decision = await self._hooks.first("patter_call_error", call=self._call, error=failure)
+        if isinstance(decision, Hangup):
+            self._hopeless(decision.reason or f"{kind} failed")
+            return False
+        if isinstance(decision, Switch) and self._switch(decision):
+            return decision.kind == kind and not spoken
+        if not isinstance(decision, Retry) and self._given_up(kind, error):
+            if kind != "llm":
+                self._hopeless(f"{kind} {part.reference} failed")
+            return False
+        self._repairs[kind] = self._repairs.get(kind, 0) + 1
+        if kind in ("llm", "tts"):
+            await self.rebuild(kind)
+        return not spoken
+
+    def _given_up(self, kind: str, error: Exception) -> bool:
+        return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= REPAIRS
+
+    def _switch(self, decision: Switch) -> bool:
+        try:
+            self._parts[decision.kind] = self._services.planner.part(decision.kind, decision.reference)
+            self._replace(decision.kind)
+        except PatterError as error:
+            logger.error("call %s: cannot switch %s: %s", self._call.id, decision.kind, error)
+            return False
+        return True
+
+    def _replace(self, kind: ProviderKind) -> object:
+        """Put a fresh provider in place; returns the old one."""
+        fresh = self._make(kind)
+        old: object
+        if kind == "stt":
+            old, self._stt = self._stt, cast("STT", fresh)
+        elif kind == "llm":
+            old, self.voice.llm = self.voice.llm, cast("LLM", fresh)
+        elif kind == "tts":
+            old, self.voice.tts = self.voice.tts, cast("TTS", fresh)
+        else:
+            raise ConfigError(f"a {kind} cannot be replaced in mid-call")
+        return old
+
+    async def rebuild(self, kind: ProviderKind) -> None:
+        """Make a provider anew and close the old one."""
+        await _close(kind, self._replace(kind))
+
+    def _hopeless(self, reason: str) -> None:
+        if self._end is not None:
+            self._end(CallStatus.FAILED, reason)
+
+    # -- the end
+
+    async def close(self) -> None:
+        """Close every provider of this call, side by side, each within 1 s."""
+        providers: list[tuple[str, Any]] = [
+            ("stt", self._stt),
+            ("llm", self.voice.llm),
+            ("tts", self.voice.tts),
+            ("noise filter", self.noise_filter),
+            ("tools", self.voice.tools),
+        ]
+        await asyncio.gather(*(_close(kind, provider) for kind, provider in providers if provider is not None))
+
+
+async def _close(kind: str, provider: Any) -> None:
+    try:
+        closing = provider.close()
+        if closing is not None:
+            async with asyncio.timeout(CLOSE_S):
+                await closing
+    except TimeoutError:
+        logger.warning("%s %s did not close within %.0f s", kind, type(provider).__name__, CLOSE_S)
+    except Exception:
+        logger.exception("closing %s %s failed", kind, type(provider).__name__)

@@ -1,0 +1,157 @@
+"""The plan of a call: which agent, which providers, which settings; made before dialling or answering.
+
+Making a plan imports the provider classes and validates their configurations, so that nothing is imported or found
+wrong between the media start and the first reply (PW-20).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from patter.errors import ConfigError
+from patter.plugins import ConfigSources, ResolvedProvider, configure, import_attribute, resolve
+from patter.plugins.configuration import config_class
+from patter.records import STTRecord, VADRecord
+
+if TYPE_CHECKING:
+    from patter.agent import Agent
+    from patter.phone_settings import SettingsFile
+    from patter.plugins import PluginManager
+    from patter.providers.context import ProviderContext
+    from patter.records import ProviderKind
+
+logger = logging.getLogger(__name__)
+
+TurnEnd = Literal["stt", "vad", "manual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A provider of a plan, its configuration validated once. `key` is equal for equal configurations; no secret
+    shows in it.
+    """
+
+    resolved: ResolvedProvider
+    sources: ConfigSources
+    key: str
+
+    @property
+    def reference(self) -> str:
+        """How the provider is named in messages."""
+        return self.resolved.origin
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """What a call will be made of."""
+
+    agent: Agent
+    parts: Mapping[ProviderKind, Part]
+    strategies: tuple[Part, ...]
+    turn_end: TurnEnd
+
+
+class Planner:
+    """Makes plans, and keeps those of agents it has seen."""
+
+    def __init__(self, manager: PluginManager, file: SettingsFile, environ: Mapping[str, str]) -> None:
+        self._manager = manager
+        self._file = file
+        self._environ = environ
+        self._kept: tuple[Agent, CallPlan] | None = None
+        self._no_vad_said = False
+
+    def plan(self, agent: Agent) -> CallPlan:
+        """The plan of a call with that agent. Raises `ConfigError`."""
+        if self._kept is not None and self._kept[0] is agent:
+            return self._kept[1]
+        plan = self._make(agent)
+        self._kept = (agent, plan)
+        return plan
+
+    def _make(self, agent: Agent) -> CallPlan:
+        if agent.mode != "pipeline":
+            raise ConfigError(self._no_pipeline(agent))
+        parts: dict[ProviderKind, Part] = {}
+        for kind in ("stt", "llm", "tts", "noise_filter"):
+            reference = getattr(agent, kind)
+            if reference is not None:
+                parts[kind] = self.part(kind, reference)
+        vad = self._vad(agent)
+        if vad is not None:
+            parts["vad"] = vad
+        if "llm" not in parts:
+            logger.warning("this agent has no llm: no turn will be answered")
+        strategies = tuple(self.part("barge_in", reference) for reference in agent.barge_in_strategies)
+        return CallPlan(agent, parts, strategies, self._turn_end(agent, parts))
+
+    def _no_pipeline(self, agent: Agent) -> str:
+        if agent.mode == "realtime":
+            engine = resolve(self._manager, "realtime", agent.engine)
+            return f"engine {engine.origin} is known, but realtime calls are not carried yet: use stt, llm and tts"
+        kinds: tuple[ProviderKind, ...] = ("stt", "llm", "tts")
+        installed = {kind: sorted(self._manager.records(kind)) for kind in kinds}
+        listed = "; ".join(f"{kind}: {', '.join(names) or 'none installed'}" for kind, names in installed.items())
+        return (
+            f"the agent names no providers: set stt, llm and tts ({listed}), "
+            "or install some, for example pip install patter-deepgram patter-openai patter-elevenlabs"
+        )
+
+    def part(self, kind: ProviderKind, reference: Any, defaults: Mapping[str, Any] | None = None) -> Part:
+        """Resolve a reference and validate its configuration; imports the provider's class. Raises `ConfigError`."""
+        resolved = resolve(self._manager, kind, reference)
+        record = resolved.record
+        sources = ConfigSources(
+            file=self._file.provider(kind, record.name),
+            environ=self._environ,
+            extra_defaults=defaults or {},
+        )
+        config = configure(self._manager, resolved, sources)
+        if isinstance(record.factory, str):
+            import_attribute(record.factory)
+        return Part(resolved, sources, f"{record.name} {config!r}")
+
+    async def preload(self, part: Part, context: ProviderContext) -> None:
+        """Load what a provider class shares between calls, where it has a `preload(config, context)`."""
+        factory = part.resolved.record.factory
+        provider = import_attribute(factory) if isinstance(factory, str) else factory
+        preload = getattr(provider, "preload", None)
+        if preload is not None:
+            await preload(configure(self._manager, part.resolved, part.sources), context)
+
+    def _vad(self, agent: Agent) -> Part | None:
+        """The VAD asked for, else an installed one with its phone preset (SP-16)."""
+        reference = agent.vad
+        preset: Mapping[str, Any] = {}
+        if reference is None:
+            installed = self._manager.records_of(VADRecord)
+            if not installed:
+                if not self._no_vad_said:
+                    self._no_vad_said = True
+                    logger.warning("no VAD plugin is installed: speech starts come from the STT (patter-silero has one)")
+                return None
+            reference = sorted(installed)[0]
+            preset = installed[reference].phone_preset
+        record = resolve(self._manager, "vad", reference).record
+        defaults = dict(preset)
+        if record.config is not None and "min_silence_ms" in config_class(record).model_fields:
+            defaults["min_silence_ms"] = agent.min_silence_ms
+        assert isinstance(record, VADRecord)
+        return self.part("vad", reference, defaults)
+
+    def _turn_end(self, agent: Agent, parts: Mapping[ProviderKind, Part]) -> TurnEnd:
+        """Who ends the caller's turn (TN-21)."""
+        if agent.turn_end != "auto":
+            chosen = agent.turn_end
+        else:
+            record = parts["stt"].resolved.record if "stt" in parts else None
+            chosen = "stt" if isinstance(record, STTRecord) and record.endpoints else "vad"
+        if chosen == "vad" and "vad" not in parts:
+            raise ConfigError(
+                "turn_end is vad, because the STT does not end utterances by itself, and no VAD is installed: "
+                "pip install patter-silero"
+            )
+        return chosen

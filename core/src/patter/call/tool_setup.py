@@ -1,0 +1,41 @@
+"""The tools of one call: the agent's own, and `end_call` and `transfer_call`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from patter.call.builtin_tools import CallActions
+from patter.call.tool_running import ToolRunner
+from patter.call.transfer_policy import TransferPolicy
+from patter.providers.llm import Message, ToolCall
+
+if TYPE_CHECKING:
+    from patter.agent import Agent
+    from patter.call.call import Call
+    from patter.call.reply import Voice
+    from patter.call.session import CallSession
+    from patter.call.types import ToolResult
+    from patter.environment import Environment
+
+
+def give_tools(voice: Voice, agent: Agent, call: Call, session: CallSession, environment: Environment) -> None:
+    """Give the call's model its tools. Raises `ConfigError` when two have one name."""
+    policy = TransferPolicy(agent.transfer_allowed_numbers, agent.transfer_allowed_prefixes)
+
+    async def end_call(reason: str) -> None:
+        call.end(reason or "the agent ended the call")
+
+    async def transfer(number: str) -> None:
+        await call.transfer(policy.check(number))
+
+    def late(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> None:
+        """A result that comes after its turn was given up enters the history, and starts no reply (TL-08)."""
+        messages = [Message("tool", result.result, tool_call_id=result.id) for result in results]
+        session.mouth.tool_calls(0, Message("assistant", "", tuple(calls)), messages)
+
+    actions = CallActions(end_call, transfer if session.can_transfer else None)
+    voice.tools = ToolRunner(
+        agent.tools, environment=environment, call_object=call, actions=actions, on_late=late
+    )
+    voice.specs = voice.tools.specs

@@ -1,0 +1,381 @@
+"""`Patter`, the phone: serves incoming calls, places outgoing ones, ends them all when it disconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from patter.call.call import Call
+from patter.call.pacer import Pacer
+from patter.call.plan import Planner
+from patter.call.record import CallRegistry, MemoryCallRegistry
+from patter.call.types import CallSummary, TranscriptEntry
+from patter.call.vad_sources import VADSources
+from patter.environment import Environment
+from patter.errors import CallRefusedError, ConfigError, InputError
+from patter.phone_settings import effective_agent, phone_settings, read_settings
+from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool, build
+from patter.providers.carrier import CallStatus, DialRequest
+from patter.providers.context import ProviderContext
+from patter.server.address import PublicAddress
+from patter.server.admission import Admission
+from patter.server.call_maker import PhoneCallMaker
+from patter.server.switchboard import Switchboard, Trunk
+from patter.server.tokens import MediaTokens
+
+if TYPE_CHECKING:
+    from patter.agent import Agent
+    from patter.plugins import HookFailure
+    from patter.providers.carrier import Carrier
+    from patter.records import CarrierRecord
+    from patter.server.listener import Listener
+    from patter.server.switchboard import Line
+
+logger = logging.getLogger(__name__)
+
+_E164 = re.compile(r"^\+[1-9]\d{6,14}$")
+#: shutdown ends within this, whatever hangs (LC-08), in s
+SHUTDOWN_S = 10.0
+#: listening takes no longer than this (LC-01), in s
+START_S = 30.0
+#: room of a media token beyond the ring time, in s
+TOKEN_GRACE_S = 5.0
+SWEEP_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How an outgoing call went (CC-01)."""
+
+    call_id: str
+    outcome: str
+    status: CallStatus
+    duration_seconds: float
+    transcript: tuple[TranscriptEntry, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Patter:
+    """One phone with its plugins, carriers and calls. Two phones in a process share nothing.
+
+    Options that are not given come from `patter.toml` (`config`, or the file that PATTER_CONFIG names), then from the
+    environment. Raises `UnknownOptionError` and `ConfigError`.
+    """
+
+    def __init__(
+        self,
+        carrier: Any = None,
+        *,
+        plugins: Sequence[object] = (),
+        config: str | os.PathLike[str] | None = None,
+        environment: Environment | None = None,
+        manager: PluginManager | None = None,
+        **options: Any,
+    ) -> None:
+        self.environment = environment or Environment()
+        self.plugins = manager or PluginManager(plugins)
+        environ = self.plugins.environ
+        self._file = read_settings(config, environ)
+        self.settings = phone_settings(options, self._file, environ)
+        self._carrier_reference = carrier or self._file.phone.get("carrier") or environ.get("PATTER_CARRIER")
+        if self._carrier_reference is not None and self.settings.phone_number is None:
+            raise ConfigError("Patter: a carrier needs the number it gives you: set phone_number='+1555…'")
+        self.calls: CallRegistry = MemoryCallRegistry()
+        self.on_hook_failure: Any = None
+        self.agent: Agent | None = None
+        self._environ = environ
+        self._address = PublicAddress(self.settings.webhook_url)
+        self._planner = Planner(self.plugins, self._file, environ)
+        self._shared = SharedObjectPool()
+        self._pacer = Pacer(self.environment.clock)
+        self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
+        self._admission = Admission(self.settings.max_calls)
+        ring_ttl = self._ring_s(None) + TOKEN_GRACE_S
+        self.switchboard = Switchboard(
+            PhoneCallMaker(self),
+            self.calls,
+            self._admission,
+            MediaTokens(self.environment, ring_ttl),
+            self._address,
+            self.environment,
+        )
+        self.switchboard.unavailable_message = self.settings.unavailable_message
+        self.switchboard.media_timeout_s = self.settings.media_timeout_s
+        self._listener: Listener | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Event | None = None
+        self._ready: asyncio.Future[str] | None = None
+        self.plugins.hook.patter_configure.call_historic(kwargs={"phone": self})
+
+    # -- parts that calls are made of
+
+    @property
+    def planner(self) -> Planner:
+        """Makes the plans of calls."""
+        return self._planner
+
+    @property
+    def pacer(self) -> Pacer:
+        """The timer source of all calls."""
+        return self._pacer
+
+    @property
+    def vads(self) -> VADSources:
+        """The VADs of all calls."""
+        return self._vads
+
+    def _context(self) -> ProviderContext:
+        return ProviderContext(environment=self.environment, shared=self._shared)
+
+    def context_for(self, call: Call, carrier_format: Any, language: str) -> ProviderContext:
+        """The surroundings of a call's providers."""
+        return ProviderContext(self.environment, self._shared, call.id, carrier_format, language)
+
+    def hooks(self, call: Call | None = None) -> HookDispatcher:
+        """The A hooks of a call (its own, its agent's, the phone's), or of the phone itself."""
+        if call is None:
+            return HookDispatcher(
+                [self.plugins], self.environment, arguments={"phone": self}, on_failure=self._hook_failed
+            )
+        scopes: list[Any] = [call.scope]
+        if call.agent is not None and call.agent.plugins:
+            scopes.append(call.agent.scope)
+        scopes.append(self.plugins)
+        return HookDispatcher(
+            scopes, self.environment, arguments={"call": call}, on_failure=self._hook_failed, label=call.id
+        )
+
+    def _hook_failed(self, failure: HookFailure) -> None:
+        if self.on_hook_failure is not None:
+            self.on_hook_failure(failure)
+
+    def register(self, plugin: Any, name: str | None = None) -> Any:
+        """Add a plugin to this phone; returns it. Raises `PluginValidationError`."""
+        return self.plugins.register(plugin, name)
+
+    def complete(self, agent: Agent) -> Agent:
+        """The agent with what it leaves open filled from file and environment."""
+        return effective_agent(agent, self._file, self._environ)
+
+    # -- serving
+
+    @property
+    def ready(self) -> asyncio.Future[str]:
+        """Done when calls can come in; its result is the address on this machine (LC-01)."""
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+        return self._ready
+
+    async def serve(self, agent: Agent, *, port: int | None = None, host: str | None = None) -> None:
+        """Answer calls with `agent` until cancelled or `disconnect()`. Raises `ConfigError`, `OSError`."""
+        await self.start(agent, port=port, host=host)
+        assert self._stopped is not None
+        try:
+            await self._stopped.wait()
+        finally:
+            await asyncio.shield(self.disconnect())
+
+    async def start(self, agent: Agent | None, *, port: int | None = None, host: str | None = None) -> None:
+        """Listen and return; `serve()` without the waiting."""
+        if self._listener is not None:
+            raise ConfigError("this phone is serving already")
+        chosen = self.settings.port if port is None else port
+        if isinstance(chosen, bool) or not 0 <= chosen <= 65535:
+            raise ConfigError(f"port must be a number from 1 to 65535 (0 takes any free one), not {chosen!r}")
+        try:
+            async with asyncio.timeout(START_S):
+                await self._start(agent, chosen, host or self.settings.host)
+        except BaseException as error:
+            if not self.ready.done() and not isinstance(error, asyncio.CancelledError):
+                self.ready.set_exception(error)
+                self.ready.exception()
+            await self.disconnect()
+            raise
+
+    async def _start(self, agent: Agent | None, port: int, host: str) -> None:
+        from patter.server.application import build_application
+        from patter.server.listener import Listener
+
+        self._stopped = asyncio.Event()
+        ready = self.ready
+        if agent is not None:
+            self.agent = self.complete(agent)
+            await self._preload(self.agent)
+        self._make_trunks()
+        await self.hooks().notify("patter_startup")
+        app = build_application(
+            {name: trunk.carrier for name, trunk in self.switchboard.trunks.items()},
+            self.switchboard,
+            address=self._address,
+            environment=self.environment,
+            unavailable_message=self.settings.unavailable_message,
+        )
+        self.plugins.hook.patter_add_routes(app=app, phone=self)
+        self._listener = Listener(app, port, host)
+        await self._listener.start()
+        if not self._address.known:
+            self._address.settle(self._listener.url)
+        self._sweeper = asyncio.ensure_future(self._sweep())
+        self._admission.reopen()
+        self.switchboard.ready = True
+        ready.set_result(self._listener.url)
+
+    async def _preload(self, agent: Agent) -> None:
+        """Import, validate and load what the default agent needs, before the first call (PW-20)."""
+        plan = self._planner.plan(agent)
+        for part in plan.parts.values():
+            await self._planner.preload(part, self._context())
+        vad = plan.parts.get("vad")
+        if vad is not None:
+            self._vads.source(vad, 8000)
+
+    def _make_trunks(self) -> None:
+        if self.switchboard.trunks or self._carrier_reference is None:
+            return
+        from patter.plugins import resolve
+
+        references = self._carrier_reference
+        for reference in [references] if isinstance(references, str) or not isinstance(references, Sequence) else references:
+            part = self._planner.part("carrier", reference)
+            resolved = resolve(self.plugins, "carrier", reference)
+            carrier: Any = build(self.plugins, resolved, self._context(), sources=part.sources)
+            record: Any = resolved.record
+            self.add_trunk(record, carrier)
+
+    def add_trunk(self, record: CarrierRecord, carrier: Carrier) -> None:
+        """Use a carrier object that is there already."""
+        self.switchboard.trunks[record.name] = Trunk(record, carrier)
+
+    async def _sweep(self) -> None:
+        """Close the dials that were never heard of again (DB-05)."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for record in self.calls.sweep(self.environment.clock.monotonic()):
+                line = self.switchboard.line(record.call_id)
+                if line is not None:
+                    self.switchboard.end(line, CallStatus.FAILED, "nothing was heard of this call")
+
+    @property
+    def url(self) -> str:
+        """The address on this machine. Raises `ConfigError` while not serving."""
+        if self._listener is None:
+            raise ConfigError("this phone is not serving")
+        return self._listener.url
+
+    def webhook_url(self, carrier: str, name: str) -> str:
+        """The public address of a carrier's webhook, to be entered at the carrier."""
+        return self._address.webhook(carrier, name)
+
+    async def disconnect(self) -> None:
+        """End all calls, stop listening, close everything; idempotent. `serve()` works again afterwards (LC-02)."""
+        listener, self._listener = self._listener, None
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        try:
+            async with asyncio.timeout(SHUTDOWN_S):
+                await self.switchboard.drain(within_s=5.0)
+                await self.hooks().notify("patter_shutdown")
+                if listener is not None:
+                    await listener.stop()
+                for trunk in self.switchboard.trunks.values():
+                    await trunk.carrier.close()
+        except TimeoutError:
+            logger.error("shutting down took over %.0f s; what still hangs is left to the process's end", SHUTDOWN_S)
+        self.switchboard.trunks.clear()
+        self._pacer.close()
+        self._vads.close()
+        await self._shared.close()
+        self._shared = SharedObjectPool()
+        self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
+        if self._ready is not None and not self._ready.done():
+            self._ready.cancel()
+        self._ready = None
+        if self._stopped is not None:
+            self._stopped.set()
+
+    # -- calling
+
+    def _ring_s(self, ring_timeout: float | None) -> float:
+        return ring_timeout if ring_timeout is not None else 60.0
+
+    async def call(
+        self,
+        to: str,
+        agent: Agent | None = None,
+        *,
+        from_number: str | None = None,
+        ring_timeout: float | None = 25.0,
+        machine_detection: bool = True,
+        wait: bool = True,
+    ) -> CallResult:
+        """Place a call and, unless `wait` is false, return when it is over.
+
+        Raises `InputError` for a number that is not E.164, `CallRefusedError` when there is no room, `ProviderError`
+        when the carrier refuses, `ConfigError` when the phone is not serving.
+        """
+        if self._listener is None or not self.switchboard.trunks:
+            raise ConfigError("call: the phone is not serving with a carrier; await phone.ready first")
+        name, trunk = next(iter(self.switchboard.trunks.items()))
+        if not (_E164.match(to) or (trunk.record.sip and to.startswith("sip:"))):
+            raise InputError(f"call: {to!r} is no number in E.164 form such as +15550001234")
+        caller = from_number or self.settings.phone_number
+        if caller is None:
+            raise ConfigError("call: set phone_number or give from_number")
+        chosen = self.complete(agent) if agent is not None else self.agent
+        if chosen is None:
+            raise ConfigError("call: there is no agent for this call")
+        call = Call(
+            self.environment.new_id("call"), direction="outbound", carrier=name, caller=caller, callee=to
+        )
+        line = self.switchboard.dial(call, name, self._planner.plan(chosen), self._ring_s(ring_timeout))
+        request = DialRequest(
+            call.id, to, caller, ring_timeout, machine_detection and trunk.record.machine_detection,
+            self.settings.max_call_s,
+        )
+        try:
+            self.switchboard.dialled(line, await trunk.carrier.dial(request))
+        except Exception:
+            self.switchboard.end(line, CallStatus.FAILED, "the carrier did not take the call")
+            raise
+        if not wait:
+            return CallResult(call.id, "", CallStatus.INITIATED, 0.0)
+        return _result(await asyncio.shield(line.done), line)
+
+    async def end_call(self, call_id: str) -> None:
+        """Hang up a call; harmless for one that is unknown or over (CC-17)."""
+        line = self.switchboard.line(call_id)
+        if line is None:
+            return
+        try:
+            await line.call.hangup()
+        except CallRefusedError:
+            pass
+        self.switchboard.end(line, CallStatus.COMPLETED, "hung up by the application")
+        await asyncio.shield(line.done)
+
+
+_OUTCOMES = {
+    CallStatus.NO_ANSWER: "no_answer",
+    CallStatus.BUSY: "busy",
+    CallStatus.CANCELED: "no_answer",
+}
+
+
+def _result(summary: CallSummary, line: Line) -> CallResult:
+    outcome = "answered" if summary.connected else _OUTCOMES.get(summary.outcome, "failed")
+    return CallResult(
+        call_id=summary.call_id,
+        outcome=outcome,
+        status=summary.outcome,
+        duration_seconds=summary.duration_s,
+        transcript=summary.transcript,
+        metrics=summary.metrics,
+        reason=summary.reason,
+    )
