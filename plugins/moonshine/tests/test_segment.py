@@ -47,7 +47,7 @@ def test_speech_at_the_very_start_has_what_pre_roll_there_is():
     segment = Segment(MULAW_8K, MoonshineConfig())
     fed(segment, numbered(MULAW_8K, 0, 100))
     segment.start()
-    assert segment.so_far() == numbered(MULAW_8K, 0, 100)
+    assert segment.so_far() == numbered(MULAW_8K, 0, 100) + MULAW_8K.silence(2400)
 
 
 def test_no_audio_belongs_to_two_segments():
@@ -95,8 +95,26 @@ def test_a_long_segment_is_split_in_its_pause(audio_format):
         if part is not None:
             parts.append(part)
     (part,) = parts
-    assert 6050 <= audio_format.duration_ms(len(part)) <= 6250
-    assert part + segment.so_far() == speech
+    padding = audio_format.silence(audio_format.rate * 300 // 1000)
+    assert 6050 <= audio_format.duration_ms(len(part)) - 300 <= 6250
+    assert part.endswith(padding)
+    assert segment.so_far().startswith(padding)
+    assert part.removesuffix(padding) + segment.so_far().removeprefix(padding) == speech + padding
+
+
+@pytest.mark.parametrize("audio_format", FORMATS, ids=str)
+def test_a_part_is_never_longer_than_may_be_decoded_in_one_go(audio_format):
+    segment = Segment(audio_format, MoonshineConfig())
+    segment.start()
+    sizes = []
+    for _ in range(2000):
+        segment.append(loud(audio_format, 20))
+        part = segment.take_part()
+        if part is not None:
+            sizes.append(audio_format.duration_ms(len(part)))
+        assert audio_format.duration_ms(len(segment.so_far())) <= LONGEST_PART_MS
+    assert len(sizes) >= 5
+    assert max(sizes) <= LONGEST_PART_MS
 
 
 def test_a_pause_before_the_last_three_seconds_is_not_looked_for():

@@ -26,7 +26,9 @@ class Segment:
         self._format = audio_format
         self._pre_roll = audio_format.bytes_for_ms(config.padding_ms + config.vad_start_delay_ms)
         self._trailing = audio_format.bytes_for_ms(max(0, config.vad_end_delay_ms - config.padding_ms))
-        self._longest = audio_format.bytes_for_ms(LONGEST_PART_MS)
+        # Where speech is cut, silence stands for the padding: measured, an interim without it invents words.
+        self._padding = audio_format.silence(audio_format.rate * config.padding_ms // 1000)
+        self._longest = audio_format.bytes_for_ms(LONGEST_PART_MS) - len(self._padding)
         self._audio = bytearray()
         self.open = False
 
@@ -44,19 +46,24 @@ class Segment:
             del self._audio[: max(0, len(self._audio) - self._pre_roll)]
 
     def so_far(self) -> bytes:
-        """The audio of the open segment that no part has taken yet."""
-        return bytes(self._audio)
+        """The audio of the open segment that no part has taken yet, padded at its open end."""
+        return bytes(self._audio) + self._padding
 
     @property
     def duration_ms(self) -> float:
-        """How long `so_far` is."""
+        """How much audio is kept."""
         return self._format.duration_ms(len(self._audio))
 
     def take_part(self) -> bytes | None:
-        """When the open segment has become too long: the audio up to its quietest place, which leaves the segment."""
+        """When the open segment has become too long: the audio up to its quietest place, which leaves the segment.
+
+        Both sides of the cut are padded; with that a part is at most as long as may be decoded in one go.
+        """
         if not self.open or len(self._audio) <= self._longest:
             return None
-        return self._take(quietest_place(bytes(self._audio[: self._longest]), self._format))
+        part = self._take(quietest_place(bytes(self._audio[: self._longest]), self._format))
+        self._audio[:0] = self._padding
+        return part + self._padding
 
     def finish(self) -> bytes:
         """Close the segment and return its last audio, without the silence beyond the padding."""
