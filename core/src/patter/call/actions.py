@@ -59,10 +59,11 @@ class WantInterims:
 
 @dataclass(frozen=True, slots=True)
 class EndCall:
-    """Hang up and end the call with that outcome."""
+    """End the call with that outcome; `by_carrier` when the carrier or the caller ended it."""
 
     status: CallStatus
     reason: str
+    by_carrier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,12 +145,12 @@ class SessionMachine:
         self._end_if_heard(t)
         return self._take()
 
-    def end(self, status: CallStatus, reason: str, t: float) -> list[Action]:
+    def end(self, status: CallStatus, reason: str, t: float, *, by_carrier: bool = False) -> list[Action]:
         """The call is over now, whoever ended it; harmless when it already was."""
-        self._end(status, reason, t)
+        self._end(status, reason, t, by_carrier=by_carrier)
         return self._take()
 
-    def _end(self, status: CallStatus, reason: str, t: float) -> None:
+    def _end(self, status: CallStatus, reason: str, t: float, *, by_carrier: bool = False) -> None:
         if self.state is State.ENDED:
             return
         if self.reply is not None:
@@ -158,7 +158,7 @@ class SessionMachine:
         for text in self.turns.unanswered():
             self.conversation.unanswered(text, self._ms(t))
         self.state = State.ENDED
-        self._actions.append(EndCall(status, reason))
+        self._actions.append(EndCall(status, reason, by_carrier))
 
     # -- the caller
 

@@ -125,6 +125,11 @@ class CallSession:
         self.due: float | None = None
 
     @property
+    def ended_by_carrier(self) -> bool:
+        """Whether the carrier, or the caller through it, ended the call."""
+        return self._ending is not None and self._ending.by_carrier
+
+    @property
     def can_transfer(self) -> bool:
         """Whether the carrier can hand the caller over."""
         return self._leg.transfer
@@ -205,7 +210,10 @@ class CallSession:
 
     def _schedule(self, t: float) -> None:
         playout, deadline = self._machine.playout.due_at(t), self._machine.deadline(t)
-        self.due = deadline if playout is None else playout if deadline is None else min(playout, deadline)
+        times = [moment for moment in (playout, deadline) if moment is not None]
+        if self._outbox.blocked_s(t) > 0:
+            times.append(t + 0.1)
+        self.due = min(times, default=None)
 
     def _watch_socket(self, t: float) -> None:
         """A socket that takes no data slows nobody but its own call, and ends it after 5 s (LC-11)."""
@@ -280,7 +288,7 @@ class CallSession:
                     self._first_frame()
             elif event is not None and not self._control_event(event):
                 return
-        self._apply(self._machine.end(CallStatus.COMPLETED, "the media socket closed", self._now()))
+        self._media_gone("the media socket closed")
 
     def _control_event(self, event: object) -> bool:
         """Marks, keys and stop; False when the stream is over."""
@@ -290,9 +298,12 @@ class CallSession:
             self._observe("dtmf", event.digit)
         elif isinstance(event, StreamStopped):
             reason = "transferred" if self._call.is_transferred else "the caller or carrier hung up"
-            self._apply(self._machine.end(CallStatus.COMPLETED, reason, self._now()))
+            self._media_gone(reason)
             return False
         return True
+
+    def _media_gone(self, reason: str) -> None:
+        self._apply(self._machine.end(CallStatus.COMPLETED, reason, self._now(), by_carrier=True))
 
     def _first_frame(self) -> None:
         self._heard_caller = True
@@ -353,7 +364,7 @@ class CallSession:
         self._call.events.emit("failed", CallFailure("core", part, error))
         if part in ("reader", "writer"):
             logger.warning("call %s: %s ended: %s", self._call.id, part, type(error).__name__)
-            self._apply(self._machine.end(CallStatus.COMPLETED, "the media socket closed", self._now()))
+            self._media_gone("the media socket closed")
         else:
             logger.error("call %s: %s failed", self._call.id, part, exc_info=error)
 

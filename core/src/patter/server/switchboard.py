@@ -252,6 +252,8 @@ class Switchboard:
         summary = None
         try:
             summary = await self._carry(line, connection)
+            if not self.ready:
+                await connection.close(1001, "going away")
         finally:
             if summary is None:
                 summary = self._unconnected(line, CallStatus.FAILED, "its media could not be set up")
@@ -350,7 +352,8 @@ class Switchboard:
 
     async def _hang_up(self, line: Line) -> None:
         """End the call at the carrier too, unless it did so itself or has the caller elsewhere."""
-        if line.call.is_transferred or line.call.is_hung_up:
+        by_carrier = line.session is not None and line.session.ended_by_carrier
+        if by_carrier or line.call.is_transferred or line.call.is_hung_up:
             return
         try:
             async with asyncio.timeout(2.0):
