@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 
 from patter.errors import ConfigError
-from patter.plugins import Scope
 from patter.options import check_names, explain, option
+from patter.plugins import Scope
 from patter.tools import Tool
 
 #: spoken when the language model failed and nothing else can answer (LM-04)
@@ -30,16 +30,22 @@ class Agent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     system_prompt: str = option("You are a helpful assistant.", help="What the model is told about its role.")
-    first_message: str = option("", help="The greeting, spoken as soon as the call is connected; empty for none.")
+    first_message: str = option(
+        "", help="The greeting, spoken as soon as the call is connected; empty for none."
+    )
     stt: Any = option(None, help="Speech recognition, for example deepgram/nova-3.", variable="PATTER_STT")
     llm: Any = option(None, help="Language model, for example openai/gpt-4.1-mini.", variable="PATTER_LLM")
     tts: Any = option(None, help="Voice, for example elevenlabs/eleven_flash_v2_5.", variable="PATTER_TTS")
-    engine: Any = option(None, help="A realtime engine in place of stt, llm and tts.", variable="PATTER_ENGINE")
+    engine: Any = option(
+        None, help="A realtime engine in place of stt, llm and tts.", variable="PATTER_ENGINE"
+    )
     vad: Any = option(
         None, help="Voice activity detection; without it an installed one is used.", variable="PATTER_VAD"
     )
     noise_filter: Any = option(None, help="A filter on the caller's audio, off by default.")
-    language: str = option("en", help="Language of the conversation, as a BCP 47 tag.", variable="PATTER_LANGUAGE")
+    language: str = option(
+        "en", help="Language of the conversation, as a BCP 47 tag.", variable="PATTER_LANGUAGE"
+    )
     tools: tuple[Tool, ...] = option((), help="Functions the model may call, made with @tool.")
     turn_end: Literal["auto", "stt", "vad", "manual"] = option(
         "auto", help="Who decides that the caller has finished: auto takes stt where the STT can, else vad."
@@ -48,23 +54,30 @@ class Agent(BaseModel):
         400, help="Silence that ends the caller's turn when turn_end is vad.", unit="ms", ge=100, le=5000
     )
     barge_in_strategies: tuple[Any, ...] = option(
-        (), help="Who decides whether the caller's speech interrupts: references, records or strategy objects."
+        (),
+        help="Who decides whether the caller's speech interrupts: references, records or strategy objects.",
     )
     barge_in_mode: Literal["cancel", "confirm"] | None = option(
-        None, help="cancel interrupts at the first speech, confirm once a strategy agrees; by strategies if unset."
+        None,
+        help="cancel interrupts at the first speech, confirm once a strategy agrees; by strategies if unset.",
     )
     barge_in_confirm_ms: int = option(
         1500, help="An unconfirmed interruption is dropped after this.", unit="ms", ge=100, le=6000
     )
     echo_cancellation: bool = option(
-        False, help="The line has an echo canceller that needs time to settle: opens the barge-in gate after 1 s."
+        False,
+        help="The line has an echo canceller that needs time to settle: opens the barge-in gate after 1 s.",
     )
     disable_phone_preamble: bool = option(False, help="Leave out the rules for speaking on a telephone.")
     variables: Mapping[str, str] = option(
         default_factory=dict, help="Values for {placeholders} in system_prompt and first_message."
     )
-    max_history: int = option(200, help="Entries of the conversation that the model is sent.", unit="entries", ge=2)
-    llm_error_message: str = option(LLM_ERROR_MESSAGE, help="Spoken once when no model can answer; empty for none.")
+    max_history: int = option(
+        200, help="Entries of the conversation that the model is sent.", unit="entries", ge=2
+    )
+    llm_error_message: str = option(
+        LLM_ERROR_MESSAGE, help="Spoken once when no model can answer; empty for none."
+    )
     aggressive_first_flush: bool = option(
         False, help="The first chunk of a reply may end at a comma, for an earlier first word."
     )

@@ -17,7 +17,7 @@ from patter.call.record import CallRegistry, MemoryCallRegistry
 from patter.call.types import CallSummary, TranscriptEntry
 from patter.call.vad_sources import VADSources
 from patter.environment import Environment
-from patter.errors import CallRefusedError, ConfigError, InputError
+from patter.errors import ConfigError, InputError, PatterError
 from patter.phone_settings import effective_agent, phone_settings, read_settings
 from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool, build
 from patter.providers.carrier import CallStatus, DialRequest
@@ -241,7 +241,11 @@ class Patter:
         from patter.plugins import resolve
 
         references = self._carrier_reference
-        for reference in [references] if isinstance(references, str) or not isinstance(references, Sequence) else references:
+        for reference in (
+            [references]
+            if isinstance(references, str) or not isinstance(references, Sequence)
+            else references
+        ):
             part = self._planner.part("carrier", reference)
             resolved = resolve(self.plugins, "carrier", reference)
             carrier: Any = build(self.plugins, resolved, self._context(), sources=part.sources)
@@ -287,7 +291,9 @@ class Patter:
                 for trunk in self.switchboard.trunks.values():
                     await trunk.carrier.close()
         except TimeoutError:
-            logger.error("shutting down took over %.0f s; what still hangs is left to the process's end", SHUTDOWN_S)
+            logger.error(
+                "shutting down took over %.0f s; what still hangs is left to the process's end", SHUTDOWN_S
+            )
         self.switchboard.trunks.clear()
         self._pacer.close()
         self._vads.close()
@@ -336,7 +342,11 @@ class Patter:
         )
         line = self.switchboard.dial(call, name, self._planner.plan(chosen), self._ring_s(ring_timeout))
         request = DialRequest(
-            call.id, to, caller, ring_timeout, machine_detection and trunk.record.machine_detection,
+            call.id,
+            to,
+            caller,
+            ring_timeout,
+            machine_detection and trunk.record.machine_detection,
             self.settings.max_call_s,
         )
         try:
@@ -355,8 +365,8 @@ class Patter:
             return
         try:
             await line.call.hangup()
-        except CallRefusedError:
-            pass
+        except PatterError as error:
+            logger.warning("call %s: the carrier could not be told to hang up: %s", call_id, error)
         self.switchboard.end(line, CallStatus.COMPLETED, "hung up by the application")
         await asyncio.shield(line.done)
 

@@ -43,7 +43,9 @@ def option(
     """Declare an option. `variable` is the environment variable that fills it when nothing else does."""
     extra: dict[str, Any] = {"unit": unit, "variable": variable}
     if default_factory is not None:
-        return Field(default_factory=default_factory, description=help, json_schema_extra=extra, **constraints)
+        return Field(
+            default_factory=default_factory, description=help, json_schema_extra=extra, **constraints
+        )
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 

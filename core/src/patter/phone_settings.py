@@ -28,15 +28,23 @@ class PhoneSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     phone_number: str | None = option(
-        None, help="The number this phone has, in E.164; calls go out from it.", variable="PATTER_PHONE_NUMBER"
+        None,
+        help="The number this phone has, in E.164; calls go out from it.",
+        variable="PATTER_PHONE_NUMBER",
     )
     webhook_url: str | None = option(
-        None, help="Public https address under which the carrier reaches this server.", variable="PATTER_WEBHOOK_URL"
+        None,
+        help="Public https address under which the carrier reaches this server.",
+        variable="PATTER_WEBHOOK_URL",
     )
     host: str = option("127.0.0.1", help="Address to listen on.", variable="PATTER_BIND_HOST")
     port: int = option(8000, help="Port to listen on.", variable="PATTER_PORT", ge=0, le=65535)
     max_calls: int = option(
-        200, help="Calls at a time; further ones are refused.", unit="calls", variable="PATTER_MAX_CALLS", ge=1
+        200,
+        help="Calls at a time; further ones are refused.",
+        unit="calls",
+        variable="PATTER_MAX_CALLS",
+        ge=1,
     )
     max_call_s: float = option(
         3600.0, help="A longer call is hung up.", unit="s", variable="PATTER_MAX_CALL_S", gt=0
@@ -45,7 +53,8 @@ class PhoneSettings(BaseModel):
         10.0, help="An answered call without media for this long has failed.", unit="s", gt=0
     )
     unavailable_message: str = option(
-        UNAVAILABLE, help="Spoken when a call is refused or cannot be set up; empty to hang up without a word."
+        UNAVAILABLE,
+        help="Spoken when a call is refused or cannot be set up; empty to hang up without a word.",
     )
 
     def __init__(self, **values: Any) -> None:
@@ -93,7 +102,9 @@ def read_settings(path: str | os.PathLike[str] | None, environ: Mapping[str, str
     return SettingsFile(phone, agent, data)
 
 
-def phone_settings(explicit: Mapping[str, Any], file: SettingsFile, environ: Mapping[str, str]) -> PhoneSettings:
+def phone_settings(
+    explicit: Mapping[str, Any], file: SettingsFile, environ: Mapping[str, str]
+) -> PhoneSettings:
     """The settings in force: explicit before file before environment before default."""
     given = {name: value for name, value in explicit.items() if value is not None}
     carrier_less_file = {name: value for name, value in file.phone.items() if name != "carrier"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from patter.call.barge_in import BargeInSettings
@@ -182,7 +184,7 @@ def test_while_pending_the_agent_goes_on_without_a_gap() -> None:
     assert call.log.clears == []
     assert call.log.cancelled == []
     assert call.log.sent_ms() == 4000
-    late = [b - a for a, b in zip(times, times[1:], strict=False)]
+    late = [b - a for a, b in itertools.pairwise(times)]
     assert max(late) <= 0.051
 
 
@@ -292,7 +294,9 @@ def test_an_unconfirmed_final_never_blocks_what_follows() -> None:
     assert call.log.clears == [pytest.approx(3.0)]
     assert call.roles[-1] == ("user", "okay no wait please stop now")
     # a batch STT whose only transcript comes after the pending state was dropped
-    call = asked("confirm", Confirm(), replies=Replies(sentence_s=6.0), session=SessionSettings(turn_end="stt"))
+    call = asked(
+        "confirm", Confirm(), replies=Replies(sentence_s=6.0), session=SessionSettings(turn_end="stt")
+    )
     call.speech(2.0, 2.4)
     call.final(4.5, "stop")
     call.run(5.0)

@@ -38,7 +38,10 @@ class Line:
             for chunk in self.playout.step(self.t):
                 if self.sent and self._plays_until < self.t:
                     self.gaps += self.t - self._plays_until
-                self._plays_until = max(self._plays_until, self.t) + self.playout.format.duration_ms(len(chunk.payload)) / 1000
+                self._plays_until = (
+                    max(self._plays_until, self.t)
+                    + self.playout.format.duration_ms(len(chunk.payload)) / 1000
+                )
                 self.playout.sent(chunk, self.t)
                 self.sent.append((self.t, chunk))
                 if self.echo_s is not None:
@@ -55,7 +58,9 @@ class Line:
         return most
 
 
-def speaking(seconds: float, *, fmt: AudioFormat = MULAW, greeting: bool = False, marks: bool = True) -> Playout:
+def speaking(
+    seconds: float, *, fmt: AudioFormat = MULAW, greeting: bool = False, marks: bool = True
+) -> Playout:
     playout = Playout(fmt, marks=marks)
     playout.begin(1, mark_each_chunk=greeting)
     playout.open_sentence(1, "one sentence")
@@ -69,7 +74,11 @@ def speaking(seconds: float, *, fmt: AudioFormat = MULAW, greeting: bool = False
 def test_audio_leaves_in_chunks_of_at_most_40_ms(fmt: AudioFormat) -> None:
     line = Line(speaking(3.0, fmt=fmt))
     line.run(4.0)
-    assert max(len(chunk.payload) for _, chunk in line.sent) == fmt.bytes_for_ms(40) == {8000: 320, 16000: 1280}[fmt.rate]
+    assert (
+        max(len(chunk.payload) for _, chunk in line.sent)
+        == fmt.bytes_for_ms(40)
+        == {8000: 320, 16000: 1280}[fmt.rate]
+    )
     assert b"".join(chunk.payload for _, chunk in line.sent) == b"\x10" * fmt.bytes_for_ms(3000)
 
 
@@ -231,7 +240,11 @@ def test_the_heard_text_is_cut_at_a_word() -> None:
     assert heard_text([whole, cut], 12000, 8000) == "All of this was heard. one two three"
     assert heard_text([whole, cut], 16000, 8000).endswith("four five")
     timed = SpokenSentence(
-        "one two three", 0, 8000, complete=True, word_times=(WordTime("one", 0), WordTime("two", 700), WordTime("three", 900))
+        "one two three",
+        0,
+        8000,
+        complete=True,
+        word_times=(WordTime("one", 0), WordTime("two", 700), WordTime("three", 900)),
     )
     assert heard_text([timed], 4000, 8000) == "one"
     assert heard_text([timed], 5700, 8000) == "one two"

@@ -74,4 +74,6 @@ class Emit:
     data: Any = None
 
 
-Action = StartReply | CancelReply | SendClear | Finalize | ReconnectSTT | STTSilent | WantInterims | EndCall | Emit
+Action = (
+    StartReply | CancelReply | SendClear | Finalize | ReconnectSTT | STTSilent | WantInterims | EndCall | Emit
+)

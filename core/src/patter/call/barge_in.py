@@ -166,7 +166,10 @@ class BargeIn:
         """Whether the last speech lies wholly between the first audio and the gate (BI-06)."""
         if self.first_audio is None or self._speech_start is None or self._speech_end is None:
             return False
-        return self.first_audio <= self._speech_start and self._speech_end <= self.first_audio + self.settings.gate_s
+        return (
+            self.first_audio <= self._speech_start
+            and self._speech_end <= self.first_audio + self.settings.gate_s
+        )
 
     def _speaking(self, t: float) -> bool:
         if not self.settings.has_vad:

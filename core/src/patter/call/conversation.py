@@ -49,7 +49,9 @@ class Conversation:
 
     def drop_user(self, turn: int) -> None:
         """A hook skipped the turn: it is in the transcript and in no history."""
-        self._entries = [entry for entry in self._entries if entry.turn != turn or entry.message.role != "user"]
+        self._entries = [
+            entry for entry in self._entries if entry.turn != turn or entry.message.role != "user"
+        ]
 
     def agent(self, turn: int, text: str, at_ms: float, *, interrupted: bool) -> None:
         """The agent's text of a turn as heard; nothing is written when nothing was heard (TN-09)."""

@@ -40,7 +40,8 @@ class GuardedStrategy(BargeInStrategy):
                 self._slow += 1
                 if self._slow == SLOW_TIMES:
                     logger.error(
-                        "barge-in strategy %s took over 5 ms three times and is muted for this call", self._name
+                        "barge-in strategy %s took over 5 ms three times and is muted for this call",
+                        self._name,
                     )
 
     def reset(self) -> None:

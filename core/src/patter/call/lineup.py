@@ -56,7 +56,12 @@ class Lineup:
     """The providers of one call."""
 
     def __init__(
-        self, call: Call, plan: CallPlan, context: ProviderContext, services: LineupServices, hooks: HookDispatcher
+        self,
+        call: Call,
+        plan: CallPlan,
+        context: ProviderContext,
+        services: LineupServices,
+        hooks: HookDispatcher,
     ) -> None:
         self._call = call
         self._plan = plan
@@ -234,7 +239,9 @@ class Lineup:
             ("noise filter", self.noise_filter),
             ("tools", self.voice.tools),
         ]
-        await asyncio.gather(*(_close(kind, provider) for kind, provider in providers if provider is not None))
+        await asyncio.gather(
+            *(_close(kind, provider) for kind, provider in providers if provider is not None)
+        )
 
 
 async def _close(kind: str, provider: Any) -> None:

@@ -67,11 +67,13 @@ class Listening:
             return encode(self._filter.process(pcm, self._format.rate), self._format.encoding)
         except Exception:
             self._filter_failed = True
-            logger.exception("the noise filter failed; the rest of the call is heard unfiltered")
+            logger.warning("the noise filter failed; the rest of the call is heard unfiltered", exc_info=True)
             return payload
 
 
-def _through(source: AudioFormat, target: AudioFormat, sink: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _through(
+    source: AudioFormat, target: AudioFormat, sink: Callable[[bytes], Any]
+) -> Callable[[bytes], Any]:
     """`sink` itself where the formats are equal, else behind a converter."""
     if source == target:
         return sink

@@ -14,8 +14,6 @@ States::
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from patter.call.actions import (
@@ -32,6 +30,7 @@ from patter.call.actions import (
     WantInterims,
 )
 from patter.call.heard import heard_text
+from patter.call.session_state import Reply, SessionSettings, State
 from patter.call.stt_watch import STTWatch
 from patter.call.turns import Dispatch, Turns
 from patter.call.types import BargeInOutcome, TurnReport
@@ -46,42 +45,6 @@ if TYPE_CHECKING:
 
 #: speech already begun is heard for at most this long after `end_call`, in s (CC-11)
 DRAIN_S = 10.0
-
-
-class State(Enum):
-    """See the module's picture."""
-
-    IDLE = "idle"
-    LISTENING = "listening"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
-    DRAINING = "draining"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """What the machine needs to know of the agent. Times in s."""
-
-    first_message: str = ""
-    turn_end: str = "vad"
-    max_duration_s: float = 3600.0
-    can_finalize: bool = True
-
-
-@dataclass(slots=True)
-class Reply:
-    """The agent turn in progress and its timestamps, in s of the call's clock."""
-
-    reply: int
-    kind: ReplyKind
-    user_turn: int | None
-    user_text: str
-    dispatched_at: float
-    speech_ended_at: float | None
-    first_audio_at: float | None = None
-    made: bool = False
-    timings: dict[str, float] = field(default_factory=dict)
 
 
 class SessionMachine:
@@ -306,7 +269,13 @@ class SessionMachine:
             self._actions.append(SendClear())
 
     def _start_reply(
-        self, kind: ReplyKind, text: str, t: float, *, user_turn: int | None = None, trigger: EosTrigger | None = None
+        self,
+        kind: ReplyKind,
+        text: str,
+        t: float,
+        *,
+        user_turn: int | None = None,
+        trigger: EosTrigger | None = None,
     ) -> None:
         self._replies += 1
         ended = self._speech_ended if user_turn is not None else None
@@ -372,7 +341,9 @@ class SessionMachine:
         latency = None
         if began is not None and reply.speech_ended_at is not None:
             latency = (began - reply.speech_ended_at) * 1000
-        report = TurnReport(reply.reply, reply.user_text, text, interrupted, heard_ms, latency, dict(reply.timings))
+        report = TurnReport(
+            reply.reply, reply.user_text, text, interrupted, heard_ms, latency, dict(reply.timings)
+        )
         self._actions.append(Emit("turn_ended", report))
 
     # -- time
@@ -405,8 +376,6 @@ class SessionMachine:
         """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
         if self.state in (State.IDLE, State.ENDED):
             return None
-        times = [self.started_at + self.settings.max_duration_s]
-        for moment in (self.barge_in.deadline(t), self.watch.deadline(), self._drain_deadline):
-            if moment is not None:
-                times.append(moment)
-        return min(times)
+        longest = self.started_at + self.settings.max_duration_s
+        moments = (self.barge_in.deadline(t), self.watch.deadline(), self._drain_deadline)
+        return min(longest, *(moment for moment in moments if moment is not None), longest)

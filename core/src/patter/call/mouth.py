@@ -27,6 +27,7 @@ class SessionMouth:
         self._machine = machine
         self._lineup = lineup
         self._audio_added = audio_added
+        self._room = asyncio.Event()
 
     @property
     def carrier_format(self) -> AudioFormat:
@@ -56,7 +57,13 @@ class SessionMouth:
         """Wait while more than enough audio is ahead."""
         playout = self._machine.playout
         while playout.turn == reply and playout.backlog_ms() > ENOUGH_MS:
-            await asyncio.sleep(0.5)
+            self._room.clear()
+            await self._room.wait()
+
+    def audio_left(self) -> None:
+        """Audio was sent or dropped: whoever waits for room looks again. Costs a flag's look when nobody waits."""
+        if not self._room.is_set():
+            self._room.set()
 
     def messages(self) -> list[Message]:
         """The conversation for the model."""

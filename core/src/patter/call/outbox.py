@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from patter.call.connection import CarrierConnection
     from patter.call.playout import Chunk
     from patter.environment import Clock
     from patter.providers.carrier import MediaProtocol
-    from patter.server.connection import CarrierConnection
 
 
 class Outbox:

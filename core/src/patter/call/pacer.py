@@ -61,6 +61,10 @@ class Pacer:
         """Run a batch on each tick."""
         self._batches.append(batch)
 
+    def remove_batches(self) -> None:
+        """Run none any more."""
+        self._batches.clear()
+
     def _arm(self) -> None:
         now = self._clock.monotonic()
         # after a stall the grid starts again at once: ticks are never made up for
@@ -83,10 +87,9 @@ class Pacer:
             self._timer = None
 
     def _run_batches(self) -> None:
-        for batch in self._batches:
-            if batch.step():
-                asyncio.get_running_loop().call_soon(self._run_batches)
-                return
+        more = [batch.step() for batch in self._batches]
+        if any(more):
+            asyncio.get_running_loop().call_soon(self._run_batches)
 
     def close(self) -> None:
         """Stop the timer."""

@@ -94,7 +94,9 @@ class Planner:
             return f"engine {engine.origin} is known, but realtime calls are not carried yet: use stt, llm and tts"
         kinds: tuple[ProviderKind, ...] = ("stt", "llm", "tts")
         installed = {kind: sorted(self._manager.records(kind)) for kind in kinds}
-        listed = "; ".join(f"{kind}: {', '.join(names) or 'none installed'}" for kind, names in installed.items())
+        listed = "; ".join(
+            f"{kind}: {', '.join(names) or 'none installed'}" for kind, names in installed.items()
+        )
         return (
             f"the agent names no providers: set stt, llm and tts ({listed}), "
             "or install some, for example pip install patter-deepgram patter-openai patter-elevenlabs"
@@ -131,7 +133,9 @@ class Planner:
             if not installed:
                 if not self._no_vad_said:
                     self._no_vad_said = True
-                    logger.warning("no VAD plugin is installed: speech starts come from the STT (patter-silero has one)")
+                    logger.warning(
+                        "no VAD plugin is installed: speech starts come from the STT (patter-silero has one)"
+                    )
                 return None
             reference = sorted(installed)[0]
             preset = installed[reference].phone_preset

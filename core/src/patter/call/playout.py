@@ -130,7 +130,9 @@ class Playout:
         speech = self._speech
         if speech is None or speech.turn != turn or speech.ended:
             return None
-        start = speech.sentences[-1].start + speech.sentences[-1].samples if speech.sentences else speech.start
+        start = (
+            speech.sentences[-1].start + speech.sentences[-1].samples if speech.sentences else speech.start
+        )
         sentence = SpokenSentence(text, start)
         speech.sentences.append(sentence)
         return sentence

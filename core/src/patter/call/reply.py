@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from patter.audio.convert import Converter
 from patter.call.sentences import SentenceChunker
@@ -99,7 +99,9 @@ class Voice:
 class ReplyRunner:
     """Makes one reply; `run()` is the body of its task."""
 
-    def __init__(self, start: StartReply, mouth: Mouth, voice: Voice, hooks: HookDispatcher, call_id: str) -> None:
+    def __init__(
+        self, start: StartReply, mouth: Mouth, voice: Voice, hooks: HookDispatcher, call_id: str
+    ) -> None:
         self._start = start
         self._reply = start.reply
         self._mouth = mouth
@@ -140,7 +142,9 @@ class ReplyRunner:
     # -- the model
 
     async def _answer(self) -> None:
-        chunker = SentenceChunker(self._voice.language, aggressive_first_flush=self._voice.aggressive_first_flush)
+        chunker = SentenceChunker(
+            self._voice.language, aggressive_first_flush=self._voice.aggressive_first_flush
+        )
         for _ in range(TOOL_ROUNDS):
             calls, text = await self._one_round(chunker)
             if not calls:

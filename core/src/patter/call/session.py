@@ -24,11 +24,13 @@ from patter.call.actions import (
     STTSilent,
     WantInterims,
 )
+from patter.call.ledger import Ledger
 from patter.call.listening import Listening
-from patter.call.machine import SessionMachine, State
+from patter.call.machine import SessionMachine
 from patter.call.mouth import SessionMouth
 from patter.call.outbox import Outbox
 from patter.call.reply import ReplyRunner
+from patter.call.session_state import State
 from patter.call.stt_feed import STTFeed
 from patter.call.tasks import CallTasks
 from patter.call.types import CallFailure, CallSummary
@@ -44,18 +46,16 @@ from patter.providers.stt import Final, Interim, SpeechStarted
 
 if TYPE_CHECKING:
     from patter.call.call import AgentState, Call
-    from patter.call.ledger import Ledger
+    from patter.call.connection import MediaLeg
     from patter.call.lineup import Lineup
     from patter.call.pacer import Pacer
     from patter.call.playout import Chunk
     from patter.call.types import TranscriptEntry
     from patter.environment import Clock
     from patter.plugins import HookDispatcher
-    from patter.providers.carrier import MediaProtocol
     from patter.providers.llm import Message
     from patter.providers.stt import STTEvent
     from patter.providers.vad import VADEvent
-    from patter.server.connection import CarrierConnection
 
 logger = logging.getLogger(__name__)
 
@@ -79,44 +79,32 @@ _AGENT_STATES: dict[State, AgentState] = {
 
 
 @dataclass(frozen=True, slots=True)
-class MediaLeg:
-    """The carrier's media stream: its socket, its messages, and whether it echoes marks and can clear."""
+class SessionParts:
+    """What a session is made of."""
 
-    connection: CarrierConnection
-    protocol: MediaProtocol
-    marks: bool
-    clear: bool
-    transfer: bool = False
+    machine: SessionMachine
+    lineup: Lineup
+    leg: MediaLeg
+    hooks: HookDispatcher
+    pacer: Pacer
 
 
 class CallSession:
     """Carries one call from its first frame to its summary. Made when the media stream has started."""
 
-    def __init__(
-        self,
-        call: Call,
-        machine: SessionMachine,
-        lineup: Lineup,
-        leg: MediaLeg,
-        hooks: HookDispatcher,
-        *,
-        clock: Clock,
-        pacer: Pacer,
-        ledger: Ledger,
-    ) -> None:
+    def __init__(self, call: Call, parts: SessionParts, clock: Clock) -> None:
         self._call = call
-        self._machine = machine
-        self._lineup = lineup
-        self._leg = leg
-        self._hooks = hooks
-        self._clock = clock
+        self._machine = parts.machine
+        self._lineup = lineup = parts.lineup
+        self._leg = leg = parts.leg
+        self._hooks = parts.hooks
+        self._pacer = parts.pacer
+        self._ledger = Ledger()
         self._now = clock.monotonic
-        self._pacer = pacer
-        self._ledger = ledger
         self._tasks = CallTasks(call.id, self._task_failed)
         self._outbox = Outbox(leg.connection, leg.protocol, clock, self._audio_sent)
         self._feed = STTFeed(lineup.stt_format) if lineup.has_stt else None
-        self.mouth = SessionMouth(call, machine, lineup, self.kick)
+        self.mouth = SessionMouth(call, parts.machine, lineup, self.kick)
         self._listening: Listening | None = None
         self._ended: asyncio.Event = asyncio.Event()
         self._ending: EndCall | None = None
@@ -202,6 +190,7 @@ class CallSession:
         machine = self._machine
         for chunk in machine.playout.step(t):
             self._outbox.audio(chunk)
+        self.mouth.audio_left()
         self._watch_socket(t)
         deadline = machine.deadline(t)
         if (deadline is not None and deadline <= t) or machine.playout.finished(t):

@@ -19,7 +19,9 @@ class STTWatch:
 
     def speech_ended(self, t: float, *, finalized: bool) -> None:
         """The caller stopped speaking; `finalized`: the STT was asked for a final already."""
-        steps: tuple[Step, ...] = ("reconnect", "failed") if finalized else ("finalize", "reconnect", "failed")
+        steps: tuple[Step, ...] = (
+            ("reconnect", "failed") if finalized else ("finalize", "reconnect", "failed")
+        )
         self._steps = steps if self.can_finalize else ()
         self._deadline = t + STEP_S if self._steps else None
 

@@ -20,7 +20,9 @@ class CallTasks:
 
     def start(self, name: str, body: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a body until it returns; an exception is reported as a failure of `name`."""
-        task = asyncio.get_running_loop().create_task(self._supervise(name, body), name=f"{self._call_id} {name}")
+        task = asyncio.get_running_loop().create_task(
+            self._supervise(name, body), name=f"{self._call_id} {name}"
+        )
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._forget(name, done))
         return task

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from patter.environment import Environment
 
 
-def give_tools(voice: Voice, agent: Agent, call: Call, session: CallSession, environment: Environment) -> None:
+def give_tools(
+    voice: Voice, agent: Agent, call: Call, session: CallSession, environment: Environment
+) -> None:
     """Give the call's model its tools. Raises `ConfigError` when two have one name."""
     policy = TransferPolicy(agent.transfer_allowed_numbers, agent.transfer_allowed_prefixes)
 

@@ -73,6 +73,7 @@ class VADSources:
 
     def close(self) -> None:
         """Close the models."""
+        self._pacer.remove_batches()
         for model in self._models:
             model.close()
         self._models.clear()

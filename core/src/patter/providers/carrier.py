@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import parse_qsl
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from patter.environment import Environment
 
 
-class CallStatus(str, Enum):
+class CallStatus(StrEnum):
     """The state of a call as people speak of it (CC-20)."""
 
     INITIATED = "initiated"

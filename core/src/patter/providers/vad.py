@@ -79,7 +79,9 @@ class VADModel(ABC):
         """Samples of the previous window put before each window."""
 
     @abstractmethod
-    def infer(self, windows: NDArray[Any], states: NDArray[Any], rate: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def infer(
+        self, windows: NDArray[Any], states: NDArray[Any], rate: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Judge B windows at once.
 
         `windows` is float32 ``[B, context + window]`` scaled to ±1, `states` float32 ``[B, *state_shape]``. Returns

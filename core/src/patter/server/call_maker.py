@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from patter.agent import PHONE_PREAMBLE
 from patter.call.barge_in import BargeIn, BargeInSettings
+from patter.call.connection import MediaLeg
 from patter.call.conversation import Conversation
-from patter.call.ledger import Ledger
 from patter.call.lineup import Lineup, LineupServices
-from patter.call.machine import SessionMachine, SessionSettings
+from patter.call.machine import SessionMachine
 from patter.call.playout import Playout
-from patter.call.session import CallSession, MediaLeg
+from patter.call.session import CallSession, SessionParts
+from patter.call.session_state import SessionSettings
 from patter.call.tool_setup import give_tools
 from patter.errors import ConfigError
 
@@ -72,9 +73,7 @@ class PhoneCallMaker:
             BargeIn(barge_in, lineup.strategies),
             Conversation(_system_prompt(agent, call), max_history=agent.max_history),
         )
-        session = CallSession(
-            call, machine, lineup, leg, hooks, clock=clock, pacer=phone.pacer, ledger=Ledger()
-        )
+        session = CallSession(call, SessionParts(machine, lineup, leg, hooks, phone.pacer), clock)
         lineup.on_hopeless(session.end_now)
         give_tools(lineup.voice, agent, call, session, phone.environment)
         return session

@@ -1,12 +1,13 @@
-"""The media connection of one call, as the call sees it."""
+"""The media connection of one call over aiohttp's server-side WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
 
 from aiohttp import WSMsgType, web
+
+from patter.call.connection import CarrierConnection
 
 logger = logging.getLogger(__name__)
 
@@ -16,26 +17,6 @@ LONGEST_MESSAGE = 1024 * 1024
 LONGEST_TOLERATED = 4 * 1024 * 1024
 #: How long the peer has to answer our close, in seconds.
 CLOSE_TIMEOUT_S = 1.0
-
-
-class CarrierConnection(Protocol):
-    """Text messages to and from a carrier. One task receives; sending and closing may happen in others."""
-
-    async def receive_text(self) -> str | None:
-        """The next message of at most 1 MiB; None, again and again, once the connection is gone.
-
-        Binary messages and those of 1 to 4 MiB are dropped with one log line each; one above 4 MiB ends the
-        connection with code 1009 (CC-05).
-        """
-
-    async def send_text(self, text: str) -> None:
-        """Send a message; waits only while the carrier takes no data. Does nothing once the connection is gone."""
-
-    def unsent_bytes(self) -> int:
-        """Bytes that were sent here and that the operating system has not taken yet (LC-11)."""
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close within 1 s, by force if the carrier does not answer; idempotent."""
 
 
 class WebSocketConnection(CarrierConnection):

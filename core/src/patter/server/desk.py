@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from patter.call.connection import CarrierConnection
 from patter.providers.carrier import CallAnswer, CallOffer, MachineDetection, StatusReport
-from patter.server.connection import CarrierConnection
 
 
 @dataclass(frozen=True, slots=True)

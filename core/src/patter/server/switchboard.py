@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from patter.call.call import Call
+from patter.call.connection import MediaLeg
 from patter.call.record import CallRecord, CallRegistry
-from patter.call.session import MediaLeg
 from patter.call.types import CallSummary
 from patter.decisions import Accept, Reject
 from patter.errors import InputError, PatterError
@@ -29,6 +29,7 @@ from patter.server.leg import CarrierCallLeg
 
 if TYPE_CHECKING:
     from patter.agent import Agent
+    from patter.call.connection import CarrierConnection
     from patter.call.plan import CallPlan
     from patter.call.session import CallSession
     from patter.environment import Environment
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from patter.records import CarrierRecord
     from patter.server.address import PublicAddress
     from patter.server.admission import Admission
-    from patter.server.connection import CarrierConnection
     from patter.server.tokens import MediaTokens
 
 logger = logging.getLogger(__name__)
@@ -270,7 +270,11 @@ class Switchboard:
         call.parameters.update(started.parameters)
         hooks = line.hooks
         leg = MediaLeg(
-            connection, protocol, trunk.record.marks, trunk.record.clear, transfer=bool(trunk.record.transfers)
+            connection,
+            protocol,
+            trunk.record.marks,
+            trunk.record.clear,
+            transfer=bool(trunk.record.transfers),
         )
         try:
             session = self._maker.session(call, line.plan, leg, started, hooks)

@@ -1,0 +1,46 @@
+"""The state of a session: what it can be in, what it is set to, and the agent turn in progress. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patter.call.actions import ReplyKind
+
+
+class State(Enum):
+    """See the picture in `patter.call.machine`."""
+
+    IDLE = "idle"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What the machine needs to know of the agent. Times in s."""
+
+    first_message: str = ""
+    turn_end: str = "vad"
+    max_duration_s: float = 3600.0
+    can_finalize: bool = True
+
+
+@dataclass(slots=True)
+class Reply:
+    """The agent turn in progress and its timestamps, in s of the call's clock."""
+
+    reply: int
+    kind: ReplyKind
+    user_turn: int | None
+    user_text: str
+    dispatched_at: float
+    speech_ended_at: float | None
+    first_audio_at: float | None = None
+    made: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
