@@ -7,10 +7,12 @@ error texts are not passed on, since they quote numbers and settings.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from patter.errors import (
     CallGoneError,
@@ -91,7 +93,7 @@ class TwilioRest:
             async with (
                 asyncio.timeout(self._config.request_timeout_s),
                 session.post(
-                    url, data=aiohttp.FormData(form), auth=self._auth(), allow_redirects=False
+                    url, data=urlencode(form), headers=self._headers(), allow_redirects=False
                 ) as response,
             ):
                 body = await _body(response)
@@ -108,15 +110,14 @@ class TwilioRest:
                 f"no connection to Twilio's API ({type(error).__name__})", provider=PROVIDER
             ) from None
 
-    def _auth(self) -> aiohttp.BasicAuth:
-        import aiohttp
-
+    def _headers(self) -> dict[str, str]:
         credentials = self._config.credentials
         if credentials is None:
             raise ConfigError(
                 "no key for Twilio's API: set TWILIO_AUTH_TOKEN, or TWILIO_API_KEY and TWILIO_API_SECRET"
             )
-        return aiohttp.BasicAuth(*credentials)
+        encoded = base64.b64encode(":".join(credentials).encode()).decode("ascii")
+        return {"Authorization": f"Basic {encoded}", "Content-Type": "application/x-www-form-urlencoded"}
 
     def _session(self) -> aiohttp.ClientSession:
         import aiohttp
