@@ -155,7 +155,9 @@ def test_a_plugin_name_of_two_distributions_loads_neither(installed):
     found = manager(installed)
     assert {row.status for name, row in rows(found, installed).items() if "deepgram" in name} == {"conflict"}
     assert set(found.records("stt")) == {"zeta"}
-    with pytest.raises(PluginConflictError, match=r"acme-deepgram 1\.0 and by patter-deepgram 1\.0.*PATTER_DISABLE_PLUGINS"):
+    with pytest.raises(
+        PluginConflictError, match=r"acme-deepgram 1\.0 and by patter-deepgram 1\.0.*PATTER_DISABLE_PLUGINS"
+    ):
         resolve(found, "stt", "deepgram/nova-3")
 
 
@@ -226,7 +228,9 @@ def test_a_plugin_that_is_kept_out_is_not_imported(installed):
     installed.install("patter-one", "raise AssertionError('imported')")
     found = PluginManager(environ={}, allow=[])
     assert found.failures == ()
-    with pytest.raises(ProviderNotFoundError, match="patter-one provides the STT.*kept out: see PATTER_PLUGINS"):
+    with pytest.raises(
+        ProviderNotFoundError, match=r"patter-one provides the STT.*kept out: see PATTER_PLUGINS"
+    ):
         resolve(found, "stt", "one")
 
 

@@ -92,7 +92,12 @@ def test_a_class_is_refused_with_a_question_about_parentheses():
 
 @pytest.mark.parametrize(
     ("version", "match"),
-    [(0, "newer version of the plugin"), (2, "newer patter-core"), ("1", "whole number"), (True, "whole number")],
+    [
+        (0, "newer version of the plugin"),
+        (2, "newer patter-core"),
+        ("1", "whole number"),
+        (True, "whole number"),
+    ],
 )
 def test_a_version_of_the_hooks_out_of_range_is_refused_before_any_hook_is_called(version, match):
     def patter_add_hooks(manager):
@@ -163,7 +168,8 @@ def test_one_name_twice_in_one_plugin_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("factory", "match"), [(Asynchronous, "evaluate must be a plain def"), (NoEvaluate, "needs a method evaluate")]
+    ("factory", "match"),
+    [(Asynchronous, "evaluate must be a plain def"), (NoEvaluate, "needs a method evaluate")],
 )
 def test_a_strategy_that_cannot_be_asked_is_refused_at_registration(factory, match):
     def patter_register_barge_in():

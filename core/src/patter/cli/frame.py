@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read before the parser exists, since loading plugins can fail already.
     debug = "--debug" in words
     try:
-        return _run(words)
+        code = _run(words)
+        # Here, where an absent reader is expected, and not when the interpreter ends.
+        sys.stdout.flush()
+        return code
     except PatterError as error:
         if debug:
             traceback.print_exc()
@@ -70,7 +73,6 @@ def _run(words: list[str]) -> int:
         parser.print_help()
         return EXIT_COULD_NOT_START
     code = run(arguments)
-    sys.stdout.flush()
     return 0 if code is None else code
 
 
