@@ -21,6 +21,7 @@ from patter.plugins.references import LONGEST
         ("espeak?voice=en-gb+f3", Reference("espeak", None, {"voice": "en-gb+f3"})),
         ("x?a=1%262&b==", Reference("x", None, {"a": "1&2", "b": "="})),
         ("x?url=http://h/p?q=1", Reference("x", None, {"url": "http://h/p?q=1"})),
+        ("x/my model", Reference("x", "my model")),
         ("x?empty=", Reference("x", None, {"empty": ""})),
     ],
 )
@@ -31,7 +32,19 @@ def test_reads_provider_model_and_settings(text, reference):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "/", "Deepgram", "deep gram", "-x", "x-", "x/", "x/a b", "x/\x1b[2J", "x" * (LONGEST + 1)),
+        *(
+            "",
+            "/",
+            "Deepgram",
+            "deep gram",
+            "-x",
+            "x-",
+            "x/",
+            "x/ a",
+            "x/a ?b=1",
+            "x/\x1b[2J",
+            "x" * (LONGEST + 1),
+        ),
         *("x?", "x?a", "x?=1", "x?a=1&", "x?a=1&a=2", "x?a b=1", "x/m?model=n", "x?a=%ff"),
     ],
 )

@@ -39,6 +39,15 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(statement, expected):
     assert loaded_by(statement) == expected
 
 
+@pytest.mark.behaviour("CF-11")
+def test_importing_patter_loads_nothing_heavy():
+    assert loaded_by("import patter") == []
+    assert (
+        loaded_by("import patter; patter.hookimpl, patter.STTRecord, patter.BargeInStrategy, patter.Verdict")
+        == []
+    )
+
+
 def test_resolving_a_reference_loads_nothing_heavy():
     source = (
         "from patter.plugins import PluginManager, resolve; from patter import hookimpl, STTRecord\n"

@@ -57,8 +57,8 @@ def parse_reference(text: str) -> Reference:
             f"{shown(text)!r} is no provider reference: write provider, provider/model or "
             "provider/model?setting=value; the provider has lower-case letters, digits and dashes"
         )
-    if (slash and not model) or any(char.isspace() or not char.isprintable() for char in model):
-        raise ConfigError(f"the reference {shown(text)!r} has no model after the slash, or blanks in it")
+    if (slash and not model) or model != model.strip() or not model.isprintable():
+        raise ConfigError(f"the reference {shown(text)!r} has no printable model after the slash")
     settings = _settings(query, shown(text)) if question else {}
     if model and "model" in settings:
         raise ConfigError(
