@@ -167,7 +167,6 @@ def test_no_key_is_in_an_error_its_traceback_or_a_repr():
     assert key not in repr(load())
 
 
-@pytest.mark.behaviour("CF-05")
 def test_no_validation_error_of_another_library_gets_out():
     for make in (
         lambda: EarsConfig(api_key="k", rate="x"),
