@@ -14,7 +14,7 @@ from patter.errors import ProviderDisconnected, ProviderError, RateLimitedError
 from patter.providers.stt import Final, Interim
 from patter_moonshine.config import LONGEST_PART_MS, MoonshineConfig
 from patter_moonshine.recogniser import MoonshineSTT
-from patter_moonshine.worker import SHARED_KEY, Worker
+from patter_moonshine.worker import SHARED_KEY, Job, Worker
 
 SILENCE = b"\xff" * 160
 WORDS = {0x10: "one", 0x11: "two", 0x12: "three", 0x13: "four"}
@@ -30,6 +30,8 @@ class Spelling:
         self.takes_s = 0.0
 
     def text_of(self, audio, audio_format):
+        if not audio:
+            return ""
         self.may.wait(10)
         time.sleep(self.takes_s)
         self.audio.append(audio)
@@ -61,6 +63,20 @@ async def speak(stt, frames):
     stt.speech_started()
     send(stt, [*frames[13:], *pause(400)])
     await stt.finalize()
+
+
+async def settled(context):
+    """Wait until the worker has done what was asked of it so far, and the loop has heard of it."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    worker = context.shared.made[SHARED_KEY]
+    worker.submit(Job("settled", 0, b"", MULAW_8K, True, lambda _: loop.call_soon_threadsafe(done.set)))
+    await asyncio.wait_for(done.wait(), 10)
+
+
+async def taken(context):
+    """Wait until the worker has taken the only waiting job."""
+    while context.shared.made[SHARED_KEY].waiting:
+        await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -166,7 +182,7 @@ def test_interims_come_only_while_they_are_wanted(shared, model):
         send(stt, word("one", 300))
         stt.speech_started()
         send(stt, word("one", 1000))
-        await asyncio.sleep(0.05)
+        await settled(shared)
         assert model.audio == []
 
         stt.interims_wanted(True)
@@ -211,9 +227,9 @@ def test_a_slow_machine_gets_fewer_interims(shared, model):
         await soon(events)
         model.takes_s = 0.0
         send(stt, word("two", 580))
-        await asyncio.sleep(0.05)
+        await settled(shared)
         assert len(model.audio) == 1
-        send(stt, word("two", 60))
+        send(stt, word("two", 4000))  # a busy machine may have taken longer than it was told
         assert await soon(events) == Interim("one two")
 
     asyncio.run(scenario())
@@ -227,12 +243,12 @@ def test_an_interim_that_is_late_is_not_delivered_after_its_final(shared, model)
         send(stt, word("one", 300))
         stt.speech_started()
         send(stt, word("one", 300))  # this interim is being decoded while the segment ends
-        await asyncio.sleep(0.02)
+        await taken(shared)
         send(stt, pause(400))
         await stt.finalize()
         model.may.set()
         assert await soon(events) == Final("one", from_finalize=True)
-        await asyncio.sleep(0.02)
+        await settled(shared)
         await stt.close()
         assert [event async for event in events] == []
 
@@ -247,7 +263,7 @@ def test_nobody_reading_leaves_one_interim_at_most(shared):
         stt.speech_started()
         for name in ("one", "two", "three"):
             send(stt, word(name, 300))
-            await asyncio.sleep(0.05)
+            await settled(shared)
         assert await soon(events) == Interim("one two three")
         await stt.close()
         assert [event async for event in events] == []
@@ -269,9 +285,10 @@ def test_an_overloaded_machine_is_an_error_of_the_call_that_asks_too_much(shared
     async def scenario():
         model.may.clear()
         calls = [await connected(shared) for _ in range(6)]
-        for stt, _ in calls:
+        await speak(calls[0][0], word("one"))
+        await taken(shared)
+        for stt, _ in calls[1:]:
             await speak(stt, word("one"))
-            await asyncio.sleep(0.01)  # the first is taken from the queue
         with pytest.raises(RateLimitedError):
             await soon(calls[-1][1])
         model.may.set()
@@ -286,7 +303,7 @@ def test_ending_a_call_takes_nothing_from_another(shared, model):
         (first, _), (second, events) = await connected(shared), await connected(shared)
         model.may.clear()
         await speak(second, word("two"))
-        await asyncio.sleep(0.01)
+        await taken(shared)
         await speak(first, word("one"))
         await speak(second, word("three"))
         await first.close()
