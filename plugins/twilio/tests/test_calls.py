@@ -16,6 +16,7 @@ from patter.audio.formats import MULAW_8K
 from patter.call.record import CallRecord, MemoryCallRegistry
 from patter.environment import Environment
 from patter.errors import ConfigError, InputError
+from patter.net import session
 from patter.providers.carrier import (
     AudioReceived,
     CallAnswer,
@@ -39,6 +40,8 @@ from patter.server.connection import CarrierConnection
 from patter.server.desk import MediaClaim
 from patter.server.listener import Listener
 from patter.server.tokens import MediaTokens
+from patter.testing.memory_network import MemoryNetwork
+from patter.testing.virtual_loop import VirtualClock, run_virtual
 from patter_twilio import patter_register_carrier
 from patter_twilio.carrier import TwilioCarrier
 from patter_twilio.config import TwilioConfig
@@ -66,7 +69,7 @@ class Parrot:
     def __init__(self, address: PublicAddress) -> None:
         self.carrier: TwilioCarrier | None = None
         self.address = address
-        self.environment = Environment()
+        self.environment = Environment(VirtualClock(asyncio.get_running_loop()))
         self.registry = MemoryCallRegistry()
         self.tokens = MediaTokens(self.environment, 60.0)
         self.admission = Admission(2)
@@ -237,7 +240,7 @@ def test_an_inbound_call_is_greeted_repeated_cleared_and_ended() -> None:
             )
             assert desk.registry.active() == ()
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,7 @@ def test_stop_socket_loss_and_status_callback_end_one_call_once(faults: StreamFa
             assert desk.registry.active() == ()
             assert desk.admission.in_use == 0
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.behaviour("CC-05")
@@ -275,7 +278,7 @@ def test_malformed_messages_are_dropped_one_log_line_each_and_the_call_goes_on(
             assert len(lines) == desk.dropped > 3
 
     with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
+        run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.behaviour("CC-03")
@@ -307,7 +310,7 @@ def test_a_dialled_call_ends_as_it_ended_whatever_the_order_of_reports(
             assert (record.status, record.is_active, record.carrier_call_id) == (status, False, call.sid)
             assert len(call.streams) == (1 if outcome == "answer" else 0)
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_machine_detection_reaches_its_own_call() -> None:
@@ -322,7 +325,7 @@ def test_machine_detection_reaches_its_own_call() -> None:
             results = {sid: (detection.result, detection.raw) for sid, detection in desk.detections}
             assert results == {machine.sid: ("machine", "machine_end_beep"), human.sid: ("human", "human")}
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_hanging_up_transferring_and_speaking_act_on_the_running_call() -> None:
@@ -341,7 +344,7 @@ def test_hanging_up_transferring_and_speaking_act_on_the_running_call() -> None:
             await transferred.wait_closed()
             assert transferred.spoken == ["Bye."]
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_a_call_over_the_limit_hears_the_message_and_the_others_go_on() -> None:
@@ -354,7 +357,7 @@ def test_a_call_over_the_limit_hears_the_message_and_the_others_go_on() -> None:
             assert refused.streams == []
             assert [call.status for call in calls] == ["in-progress"] * 2
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.behaviour("SC-01")
@@ -366,7 +369,7 @@ def test_wrong_or_missing_signatures_start_nothing() -> None:
             assert call.errors[0] == 11200
             assert any(event == "posted /webhooks/twilio/voice 403" for _, event in call.events)
             server = simulator.account.server_url
-            async with aiohttp.ClientSession() as http:
+            async with session() as http:
                 for name in ("voice", "status", "amd"):
                     async with http.post(
                         f"{server}/webhooks/twilio/{name}", data=dict(call.form())
@@ -379,7 +382,7 @@ def test_wrong_or_missing_signatures_start_nothing() -> None:
             assert (desk.offers, desk.heard, desk.detections, desk.registry.active()) == ([], [], [], ())
             assert desk.tokens.take(token, "twilio") == "call_x"
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.behaviour("SC-01")
@@ -404,14 +407,14 @@ def test_without_the_secret_the_server_is_not_built_and_foreign_routes_answer_50
         add_routes(app, {"twilio": mounted}, desk, address=address, environment=desk.environment)
         listener = Listener(app, 0)
         await listener.start()
-        async with aiohttp.ClientSession() as http:
+        async with session() as http:
             for name in ("voice", "status", "amd"):
                 async with http.post(f"{listener.url}/webhooks/twilio/{name}", data={"a": "b"}) as response:
                     assert response.status == 503
         await listener.stop()
         assert desk.offers == []
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.behaviour("SC-04")
@@ -428,7 +431,7 @@ def test_a_media_token_is_of_one_call_and_of_one_use() -> None:
                 assert caught.value.status == 403
             assert call.status == "in-progress"
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.behaviour("CC-18")
@@ -466,4 +469,4 @@ def test_routes_are_below_the_carriers_name() -> None:
         }
         assert carrier.audio_format() == MULAW_8K
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())

@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 from twilio.twiml.voice_response import Connect, VoiceResponse
 
+from patter.net import session
+from patter.testing.memory_network import MemoryNetwork
+from patter.testing.virtual_loop import run_virtual
 from patter_twilio.simulated_playback import Playback
 from patter_twilio.simulator import (
     CallbackFaults,
@@ -174,7 +177,7 @@ def test_messages_come_in_order_with_string_counters_in_one_sequence() -> None:
         assert b"".join(part for _, part in call.said) == bytes(range(200))
         assert (call.status, call.errors, call.warnings) == ("completed", [], [])
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_the_caller_speaks_in_real_time() -> None:
@@ -188,7 +191,7 @@ def test_the_caller_speaks_in_real_time() -> None:
             (first, _), *_, (last, _) = call.said
             assert last - first == pytest.approx(0.18)
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_what_is_sent_ahead_is_heard_at_8000_bytes_a_second_and_marks_come_after_it() -> None:
@@ -214,7 +217,7 @@ def test_what_is_sent_ahead_is_heard_at_8000_bytes_a_second_and_marks_come_after
             assert late >= first + 0.2
             assert [name for _, name in call.marks] == ["at once", "after"]
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_clear_empties_the_queue_and_echoes_every_pending_mark() -> None:
@@ -236,7 +239,7 @@ def test_clear_empties_the_queue_and_echoes_every_pending_mark() -> None:
             await asyncio.sleep(0.05)
             assert sum(len(audio) for _, audio in call.heard) == heard
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_messages_that_twilio_would_drop_are_warned_about() -> None:
@@ -270,7 +273,7 @@ def test_messages_that_twilio_would_drop_are_warned_about() -> None:
             assert (call.heard, call.clears, call.marks) == ([], [], [])
             assert call.status == "in-progress"
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_when_the_server_closes_the_next_verb_runs_and_then_the_call_ends() -> None:
@@ -285,7 +288,7 @@ def test_when_the_server_closes_the_next_verb_runs_and_then_the_call_ends() -> N
             await call.wait_closed()
             assert (call.status, call.errors, call.spoken) == ("completed", [31921], ["Bye"])
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.parametrize(
@@ -306,7 +309,7 @@ def test_a_stream_that_cannot_be_opened_is_an_error_of_the_call(url: str, code: 
             await call.wait_closed()
             assert (call.errors, call.streams, server.received) == ([code], [], [])
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.parametrize(("sign", "accepted"), [(True, True), (False, False)])
@@ -325,7 +328,7 @@ def test_signatures_hold_with_and_without_the_port_and_can_be_wrong(
             assert call.errors == ([] if accepted else [11200])
             assert call.status == ("completed" if accepted else "failed")
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.parametrize(("reason", "status"), [("busy", "busy"), ("rejected", "no-answer")])
@@ -339,7 +342,7 @@ def test_a_rejected_call_never_opens_a_stream(reason: str, status: str) -> None:
             assert (call.status, call.streams, call.answered_t) == (status, [], None)
             assert [form["CallStatus"] for path, form in server.forms if path == "/status"] == [status]
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 # -- calls that the server dials -------------------------------------------------------------------------------------
@@ -365,7 +368,7 @@ async def rest(twilio: Simulator, path: str, form: list[tuple[str, str]], status
     url = f"{twilio.base_url}/2010-04-01/Accounts/{twilio.account.account_sid}/{path}"
     user = base64.b64encode(f"{twilio.account.account_sid}:{TOKEN}".encode()).decode()
     async with (
-        aiohttp.ClientSession(headers={"Authorization": f"Basic {user}"}) as http,
+        session(headers={"Authorization": f"Basic {user}"}) as http,
         http.post(url, data=form) as response,
     ):
         assert response.status == status
@@ -396,7 +399,7 @@ def test_a_dialled_call_reports_its_progress_in_order_and_who_answered() -> None
             (amd,) = [form for path, form in server.forms if path == "/amd"]
             assert (amd["CallSid"], amd["AnsweredBy"]) == (call.sid, "machine_end_beep")
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_without_a_callback_the_document_waits_for_machine_detection() -> None:
@@ -410,7 +413,7 @@ def test_without_a_callback_the_document_waits_for_machine_detection() -> None:
             assert voice["AnsweredBy"] == "human"
             assert call.answered_t is not None
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.parametrize("outcome", ["busy", "no-answer", "failed"])
@@ -424,7 +427,7 @@ def test_a_call_that_nobody_answers_asks_for_no_document(outcome: Any) -> None:
             assert (call.status, call.streams) == (outcome, [])
             assert [path for path, _ in server.forms] == ["/status"] * 3
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_callbacks_can_be_reordered_and_doubled() -> None:
@@ -435,7 +438,7 @@ def test_callbacks_can_be_reordered_and_doubled() -> None:
             await (await dial(twilio, DIAL)).wait_closed()
             assert [number for number, _ in statuses(server)] == ["1", "1", "0", "0", "2", "2"]
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_a_document_sent_during_a_stream_replaces_it() -> None:
@@ -461,7 +464,7 @@ def test_a_document_sent_during_a_stream_replaces_it() -> None:
                 "code"
             ] == 20404
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 @pytest.mark.parametrize("with_fallback", [False, True])
@@ -476,7 +479,7 @@ def test_a_failing_webhook_goes_to_the_fallback_or_fails_the_call(with_fallback:
             assert call.errors == [11200]
             assert call.spoken == (["Sorry"] if with_fallback else [])
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_hanging_up_while_it_rings_cancels_the_call() -> None:
@@ -489,7 +492,7 @@ def test_hanging_up_while_it_rings_cancels_the_call() -> None:
             await call.wait_closed()
             assert call.status == "canceled"
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_the_rest_side_takes_forms_only() -> None:
@@ -497,7 +500,7 @@ def test_the_rest_side_takes_forms_only() -> None:
         async with simulated(StrictServer()) as twilio:
             url = f"{twilio.base_url}/2010-04-01/Accounts/{twilio.account.account_sid}/Calls.json"
             user = base64.b64encode(f"{twilio.account.account_sid}:{TOKEN}".encode()).decode()
-            async with aiohttp.ClientSession() as http:
+            async with session() as http:
                 async with http.post(url, json=dict(DIAL)) as response:
                     assert response.status == 401
                 async with http.post(
@@ -507,7 +510,7 @@ def test_the_rest_side_takes_forms_only() -> None:
             twilio.fail_next(RestFault(429, 20429))
             assert (await rest(twilio, "Calls.json", DIAL, 429))["code"] == 20429
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 # -- misbehaviour of the stream --------------------------------------------------------------------------------------
@@ -521,7 +524,7 @@ def faulty(
         async with simulated(server, Faults(stream=faults)) as twilio:
             await check(server, await inbound(twilio))
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 def test_broken_messages_and_duplicates_are_mixed_in() -> None:
@@ -576,7 +579,7 @@ def test_marks_can_be_late_or_lost() -> None:
             assert stream is not None
             assert stream.echoes[0][0] - call.marks[0][0] >= 0.099
 
-    asyncio.run(scenario())
+    run_virtual(scenario(), network=MemoryNetwork())
 
 
 # -- the playout buffer, pure ----------------------------------------------------------------------------------------

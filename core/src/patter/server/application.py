@@ -17,11 +17,11 @@ from patter.errors import (
     WebhookVerificationError,
 )
 from patter.providers.carrier import Carrier, WebhookHandler, WebhookRequest
+from patter.redaction import redact
 from patter.server.address import PublicAddress
 from patter.server.connection import WebSocketConnection
 from patter.server.desk import CallDesk
 from patter.server.host import DeskHost
-from patter.server.log_text import log_text
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def _failed(what: str, error: Exception) -> web.Response:
     if isinstance(
         error, WebhookVerificationError | InputError | ConfigError | CallRefusedError | ProviderError
     ):
-        logger.warning("%s: answered %d: %s", what, status, log_text(error))
+        logger.warning("%s: answered %d: %s", what, status, redact(error))
     elif isinstance(error, TimeoutError):
         logger.warning("%s: answered %d: no answer in time", what, status)
     else:
@@ -218,7 +218,7 @@ def _media(
         try:
             await desk.serve_media(claim, connection)
         except Exception:
-            logger.exception("%s: call %s failed", name, log_text(claim.call_id))
+            logger.exception("%s: call %s failed", name, redact(claim.call_id))
             await connection.close(1011, "internal error")
         finally:
             connections.discard(connection)

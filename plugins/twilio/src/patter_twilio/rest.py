@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from patter import net
 from patter.errors import (
     CallGoneError,
     ConfigError,
@@ -120,12 +121,10 @@ class TwilioRest:
         return {"Authorization": f"Basic {encoded}", "Content-Type": "application/x-www-form-urlencoded"}
 
     def _session(self) -> aiohttp.ClientSession:
-        import aiohttp
-
         if self._closed:
             raise ProviderDisconnected("the connection to Twilio's API is closed", provider=PROVIDER)
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            self._http = net.session()
         return self._http
 
 
@@ -154,9 +153,11 @@ def _error(status: int, body: dict[str, Any], retry_after: str | None) -> Patter
     if code in _GONE_CODES or (status == 404 and code is None):
         return CallGoneError(f"{where}: the call has ended", provider=PROVIDER, vendor_code=vendor)
     if status == 429 or code == 20429:
-        seconds = float(retry_after) if retry_after and re.fullmatch(r"[0-9]{1,5}", retry_after) else None
         return RateLimitedError(
-            f"{where}: too many requests", provider=PROVIDER, vendor_code=vendor, retry_after_s=seconds
+            f"{where}: too many requests",
+            provider=PROVIDER,
+            vendor_code=vendor,
+            retry_after_s=net.parse_retry_after(retry_after),
         )
     if code in _RIGHTS_CODES or status in (401, 403):
         text = _RIGHTS_CODES.get(code or 0, "the account or its key is not accepted")

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 from aiohttp import web
 
+from patter import net
 from patter.environment import Environment
 from patter_twilio.simulated_call import (
     CallbackFaults,
@@ -83,7 +84,7 @@ class Faults:
 class Simulator:
     """One Twilio account on loopback; an async context manager.
 
-    `http` may be a session of the caller's own, for example over an in-memory network; it is then not closed here.
+    `http` may be a session of the caller's own; it is then not closed here.
     """
 
     def __init__(
@@ -244,7 +245,7 @@ class Simulator:
         if self._http is not None:
             return self._http
         if self._own_http is None:
-            self._own_http = aiohttp.ClientSession()
+            self._own_http = net.session()
         return self._own_http
 
     def _reachable(self, url: str) -> str:
