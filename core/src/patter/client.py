@@ -25,7 +25,8 @@ from patter.providers.context import ProviderContext
 from patter.server.address import PublicAddress
 from patter.server.admission import Admission
 from patter.server.call_maker import PhoneCallMaker
-from patter.server.switchboard import Switchboard, Trunk
+from patter.server.line import Trunk
+from patter.server.switchboard import Switchboard
 from patter.server.tokens import MediaTokens
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from patter.plugins import HookFailure
     from patter.providers.carrier import Carrier
     from patter.records import CarrierRecord
+    from patter.server.line import Line
     from patter.server.listener import Listener
-    from patter.server.switchboard import Line
 
 logger = logging.getLogger(__name__)
 

@@ -98,7 +98,6 @@ def test_the_gate_opens_after_the_first_sent_audio(gate_ms: int, echo: float) ->
         assert bool(call.log.clears) is interrupted, offset
 
 
-@pytest.mark.behaviour("BI-01")
 def test_nothing_is_interrupted_before_audio_was_sent() -> None:
     call = asked(replies=Replies(llm_s=2.0))
     call.speech(2.0, 2.4)
@@ -157,7 +156,6 @@ def test_mode_cancel_cancels_at_the_first_speech_past_the_gate() -> None:
     assert deaf.log.clears == [pytest.approx(2.2)]
 
 
-@pytest.mark.behaviour("BI-06")
 def test_speech_between_audio_and_gate_is_ignored_and_its_final_is_a_backchannel() -> None:
     strategy = Confirm()
     call = asked("confirm", strategy)
@@ -219,7 +217,6 @@ def test_a_strategy_that_raises_counts_as_not_yet(caplog: pytest.LogCaptureFixtu
     assert "Broken" in caplog.text
 
 
-@pytest.mark.behaviour("BI-13")
 def test_an_unconfirmed_interruption_is_dropped_once_the_caller_is_silent() -> None:
     strategy = Confirm()
     call = asked("confirm", strategy, replies=Replies(sentence_s=6.0))
@@ -269,7 +266,6 @@ def test_a_backchannel_starts_no_turn_and_joins_the_next() -> None:
     assert [line.text for line in call.machine.conversation.transcript if line.backchannel] == ["okay"]
 
 
-@pytest.mark.behaviour("BI-19")
 def test_confirm_without_strategies_takes_the_first_final() -> None:
     call = asked("confirm")
     call.speech(2.0, 2.3)
@@ -304,7 +300,6 @@ def test_an_unconfirmed_final_never_blocks_what_follows() -> None:
     assert call.log.clears == [pytest.approx(4.5)]
 
 
-@pytest.mark.behaviour("BI-25")
 def test_reject_drops_the_pending_state_only() -> None:
     call = asked("confirm", Confirm("stop", reject="uh-huh"))
     call.speech(2.0, 3.2)
@@ -316,7 +311,6 @@ def test_reject_drops_the_pending_state_only() -> None:
     assert call.machine.interruptions == 1
 
 
-@pytest.mark.behaviour("BI-22", "PL-07")
 def test_an_application_request_has_the_same_effects_once() -> None:
     call = asked()
     call.at(2.0, lambda: call.apply(call.machine.interrupt(call.t)))

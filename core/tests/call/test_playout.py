@@ -231,7 +231,6 @@ def test_whatever_the_source_does_the_invariants_hold(
     assert added.startswith(b"".join(chunk.payload for _, chunk in line.sent))
 
 
-@pytest.mark.behaviour("TN-08")
 def test_the_heard_text_is_cut_at_a_word() -> None:
     whole = SpokenSentence("All of this was heard.", 0, 8000, complete=True)
     cut = SpokenSentence("one two three four five", 8000, 8000, complete=True)

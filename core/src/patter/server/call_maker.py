@@ -30,7 +30,7 @@ GATE_ECHO_CANCELLATION_S = 1.0
 
 
 class PhoneCallMaker:
-    """See `patter.server.switchboard.CallMaker`."""
+    """See `patter.server.line.CallMaker`."""
 
     def __init__(self, phone: Patter) -> None:
         self._phone = phone

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from patter.call.call import Call
 from patter.call.connection import MediaLeg
@@ -26,61 +25,17 @@ from patter.providers.carrier import (
 )
 from patter.server.desk import MediaClaim
 from patter.server.leg import CarrierCallLeg
+from patter.server.line import CallMaker, Line, Trunk
 
 if TYPE_CHECKING:
-    from patter.agent import Agent
     from patter.call.connection import CarrierConnection
     from patter.call.plan import CallPlan
-    from patter.call.session import CallSession
     from patter.environment import Environment
-    from patter.plugins import HookDispatcher
-    from patter.providers.carrier import Carrier
-    from patter.records import CarrierRecord
     from patter.server.address import PublicAddress
     from patter.server.admission import Admission
     from patter.server.tokens import MediaTokens
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Trunk:
-    """A carrier in use: its record's flags and its object."""
-
-    record: CarrierRecord
-    carrier: Carrier
-
-
-class CallMaker(Protocol):
-    """What the phone provides: who talks on a call, its hooks, and its session."""
-
-    def plan(self, agent: Agent | None) -> CallPlan:
-        """The plan of a call with that agent, or with the default one. Raises `ConfigError`."""
-
-    def hooks(self, call: Call) -> HookDispatcher:
-        """The hooks of a call: its own, its agent's and the phone's."""
-
-    def session(
-        self, call: Call, plan: CallPlan, leg: MediaLeg, started: StreamStarted, hooks: HookDispatcher
-    ) -> CallSession:
-        """A session on that media leg; builds the providers. Raises `PatterError`."""
-
-
-@dataclass(slots=True, eq=False)
-class Line:
-    """One call in progress, from its announcement to its end."""
-
-    call: Call
-    trunk: Trunk
-    hooks: HookDispatcher
-    plan: CallPlan | None = None
-    session: CallSession | None = None
-    media_timer: asyncio.TimerHandle | None = None
-    finishing: bool = False
-    detection: MachineDetection | None = None
-    done: asyncio.Future[CallSummary] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
 
 
 class Switchboard:
@@ -169,7 +124,9 @@ class Switchboard:
     def dialled(self, line: Line, carrier_call_id: str) -> None:
         """The carrier took the call and gave it an id."""
         line.call.carrier_call_id = carrier_call_id
-        self._registry.bind(line.call.id, carrier_call_id)
+        record = self._registry.bind(line.call.id, carrier_call_id)
+        if record is not None and not record.is_active:  # its end was reported before the dial was answered
+            self.end(line, record.status, record.reason)
 
     def _add(self, call: Call, carrier: str, ring_s: float = 60.0) -> Line:
         trunk = self.trunks[carrier]
@@ -340,6 +297,13 @@ class Switchboard:
         line.finishing = True
         call = line.call
         call.ended = True
+        logger.info(
+            "call %s ended as %s after %.1f s: %s",
+            call.id,
+            summary.outcome,
+            summary.duration_s,
+            summary.reason,
+        )
         if line.media_timer is not None:
             line.media_timer.cancel()
         self._tokens.revoke(call.id)
