@@ -52,42 +52,42 @@ def patter_add_hooks(manager: PluginManager) -> None:
 
 
 @hookspec
-def patter_register_carrier() -> Iterable[CarrierRecord] | None:  # type: ignore[empty-body]
+def patter_register_carrier() -> Iterable[CarrierRecord] | None:
     """Once, before the first carrier reference is resolved. Return the carriers this plugin provides."""
 
 
 @hookspec
-def patter_register_stt() -> Iterable[STTRecord] | None:  # type: ignore[empty-body]
+def patter_register_stt() -> Iterable[STTRecord] | None:
     """Once, before the first STT reference is resolved. Return the recognisers this plugin provides."""
 
 
 @hookspec
-def patter_register_tts() -> Iterable[TTSRecord] | None:  # type: ignore[empty-body]
+def patter_register_tts() -> Iterable[TTSRecord] | None:
     """Once, before the first TTS reference is resolved. Return the voices this plugin provides."""
 
 
 @hookspec
-def patter_register_llm() -> Iterable[LLMRecord] | None:  # type: ignore[empty-body]
+def patter_register_llm() -> Iterable[LLMRecord] | None:
     """Once, before the first LLM reference is resolved. Return the language models this plugin provides."""
 
 
 @hookspec
-def patter_register_realtime() -> Iterable[RealtimeRecord] | None:  # type: ignore[empty-body]
+def patter_register_realtime() -> Iterable[RealtimeRecord] | None:
     """Once, before the first engine reference is resolved. Return the engines this plugin provides. Provisional."""
 
 
 @hookspec
-def patter_register_vad() -> Iterable[VADRecord] | None:  # type: ignore[empty-body]
+def patter_register_vad() -> Iterable[VADRecord] | None:
     """Once, before the first VAD reference is resolved. Return the detectors this plugin provides."""
 
 
 @hookspec
-def patter_register_noise_filter() -> Iterable[NoiseFilterRecord] | None:  # type: ignore[empty-body]
+def patter_register_noise_filter() -> Iterable[NoiseFilterRecord] | None:
     """Once, before the first filter reference is resolved. Return the filters this plugin provides."""
 
 
 @hookspec
-def patter_register_barge_in() -> Iterable[BargeInRecord] | None:  # type: ignore[empty-body]
+def patter_register_barge_in() -> Iterable[BargeInRecord] | None:
     """Once, before the first strategy reference is resolved. Return the strategies this plugin provides."""
 
 
@@ -108,7 +108,7 @@ def patter_configure(phone: Patter) -> None:
 
 
 @hookspec(firstresult=True)
-def patter_resolve(kind: str, ref: Any) -> Record | None:  # type: ignore[empty-body]
+def patter_resolve(kind: str, ref: Any) -> Record | None:
     """S F, whenever a provider reference is looked up. Return a record, or None to leave it to the next one; core's
     own implementation comes last. A failure is raised as an error of that reference.
     """
@@ -140,7 +140,7 @@ def patter_shutdown(phone: Patter) -> None:
 
 
 @hookspec(firstresult=True)
-def patter_incoming_call(call: Call) -> Accept | Reject | None:  # type: ignore[empty-body]
+def patter_incoming_call(call: Call) -> Accept | Reject | None:
     """A F, when a verified webhook announces a call, before it is answered; budget 2 s. None leaves it to the next
     one and at last to the phone's default agent. Failures are logged.
     """
@@ -159,7 +159,7 @@ def patter_call_started(call: Call) -> None:
 
 
 @hookspec(firstresult=True)
-def patter_call_error(call: Call, error: CallFailure) -> Retry | Switch | Hangup | None:  # type: ignore[empty-body]
+def patter_call_error(call: Call, error: CallFailure) -> Retry | Switch | Hangup | None:
     """A F, when a provider failed in mid-call and its own healing did not help. None leaves it to core's policy.
     Failures are logged.
     """

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from patter.call.barge_in import BargeInSettings
-from patter.call.machine import SessionSettings, State
+from patter.call.session_state import SessionSettings, State
 from patter.providers.barge_in import BargeInEvent, BargeInStrategy, Verdict
 from patter.testing.machine_driver import MachineDriver, Replies
 

@@ -65,6 +65,8 @@ STALLED_S = 1.0
 STALLED_END_S = 5.0
 #: tasks and sockets of an ended call are gone within this (LC-03), in s
 TEARDOWN_S = 2.0
+#: hooks that watch have this long after the media's end, in s
+NOTICES_S = 1.0
 #: unsent bytes at which the carrier's socket counts as stalled (LC-11)
 UNSENT_BYTES = 65_536
 
@@ -102,6 +104,8 @@ class CallSession:
         self._ledger = Ledger()
         self._now = clock.monotonic
         self._tasks = CallTasks(call.id, self._task_failed)
+        self._notices = CallTasks(call.id, self._task_failed)
+        self._notice_count = 0
         self._outbox = Outbox(leg.connection, leg.protocol, clock, self._audio_sent)
         self._feed = STTFeed(lineup.stt_format) if lineup.has_stt else None
         self.mouth = SessionMouth(call, parts.machine, lineup, self.kick)
@@ -151,6 +155,8 @@ class CallSession:
     async def _close(self) -> CallSummary:
         self._pacer.remove(self)
         late = await self._tasks.close(TEARDOWN_S)
+        await self._notices.finish(NOTICES_S)
+        late += await self._notices.close(TEARDOWN_S)
         await self._lineup.close()
         await self._ledger.close_all()
         await self._call.events.close()
@@ -251,7 +257,12 @@ class CallSession:
             "dtmf": ("patter_dtmf", "digit"),
         }.get(event, ("", ""))
         if hook and self._hooks.has(hook):
-            self._tasks.start(f"{hook} {self._now()}", self._hooks.notify(hook, **{argument: data}))
+            self._notify(hook, **{argument: data})
+
+    def _notify(self, hook: str, **arguments: object) -> None:
+        """Call a hook that only watches, beside the media."""
+        self._notice_count += 1
+        self._notices.start(f"{hook} {self._notice_count}", self._hooks.notify(hook, **arguments))
 
     async def _make_reply(self, runner: ReplyRunner, reply: int) -> None:
         try:
@@ -297,7 +308,7 @@ class CallSession:
     def _first_frame(self) -> None:
         self._heard_caller = True
         if self._hooks.has("patter_call_started"):
-            self._tasks.start("patter_call_started", self._hooks.notify("patter_call_started"))
+            self._notify("patter_call_started")
 
     def _audio_sent(self, chunk: Chunk, t: float) -> None:
         self._apply(self._machine.audio_sent(chunk, t))

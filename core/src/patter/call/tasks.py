@@ -47,6 +47,11 @@ class CallTasks:
         """Names of the tasks that have not ended."""
         return tuple(self._tasks)
 
+    async def finish(self, within_s: float) -> None:
+        """Let all come to their end, at most that long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=within_s)
+
     async def close(self, within_s: float) -> tuple[str, ...]:
         """Cancel all; returns the names of those that did not end in time."""
         tasks = dict(self._tasks)

@@ -16,8 +16,9 @@ from patter.audio.formats import AudioFormat, Encoding
 from patter.call.actions import Action, CancelReply, Emit, EndCall, Finalize, SendClear, StartReply
 from patter.call.barge_in import BargeIn, BargeInSettings
 from patter.call.conversation import Conversation
-from patter.call.machine import SessionMachine, SessionSettings
+from patter.call.machine import SessionMachine
 from patter.call.playout import Chunk, Playout
+from patter.call.session_state import SessionSettings
 from patter.providers.stt import Final
 
 if TYPE_CHECKING:
