@@ -30,7 +30,7 @@ from patter.call.machine import SessionMachine
 from patter.call.mouth import SessionMouth
 from patter.call.outbox import Outbox
 from patter.call.reply import ReplyRunner
-from patter.call.session_state import State
+from patter.call.session_state import AGENT_STATES
 from patter.call.stt_feed import STTFeed
 from patter.call.tasks import CallTasks
 from patter.call.types import CallFailure, CallSummary
@@ -69,15 +69,6 @@ TEARDOWN_S = 2.0
 NOTICES_S = 1.0
 #: unsent bytes at which the carrier's socket counts as stalled (LC-11)
 UNSENT_BYTES = 65_536
-
-_AGENT_STATES: dict[State, AgentState] = {
-    State.IDLE: "initializing",
-    State.LISTENING: "listening",
-    State.THINKING: "thinking",
-    State.SPEAKING: "speaking",
-    State.DRAINING: "speaking",
-    State.ENDED: "idle",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +383,7 @@ class CallSession:
 
     def agent_state(self) -> AgentState:
         """What the agent is doing."""
-        return _AGENT_STATES[self._machine.state]
+        return AGENT_STATES[self._machine.state]
 
     def transcript(self) -> tuple[TranscriptEntry, ...]:
         """What was said so far."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from patter.call.actions import ReplyKind
+    from patter.call.call import AgentState
 
 
 class State(Enum):
@@ -44,3 +45,14 @@ class Reply:
     first_audio_at: float | None = None
     made: bool = False
     timings: dict[str, float] = field(default_factory=dict)
+
+
+#: the states as applications see them
+AGENT_STATES: dict[State, AgentState] = {
+    State.IDLE: "initializing",
+    State.LISTENING: "listening",
+    State.THINKING: "thinking",
+    State.SPEAKING: "speaking",
+    State.DRAINING: "speaking",
+    State.ENDED: "idle",
+}
