@@ -7,8 +7,9 @@ caller interrupted, or a turn that was taken back, leaves no trace.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 from patter.providers.llm import Message
@@ -58,11 +59,23 @@ class _State:
     said: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What an utterance says whatever came before it: its words, how surely yes or no, and the intent."""
+
+    heard: tuple[str, ...]
+    yes: float
+    no: float
+    intent: str
+
+
 class Dialogue:
-    """A script at work."""
+    """A script at work, in one call."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        # The turns of a call are gone through again for each reply; each is understood once.
+        self._understand = lru_cache(maxsize=256)(partial(_understood, script))
 
     def answer(self, messages: Sequence[Message], offered: frozenset[str]) -> Answer:
         """The reply to the last thing said; `offered` are the names of the tools that can be called.
@@ -72,7 +85,7 @@ class Dialogue:
         turns = turns_of(messages)
         if not turns:
             return Answer(self._script.greeting)
-        conversation = _Conversation(self._script)
+        conversation = _Conversation(self._script, self._understand)
         for turn in turns[:-1]:
             conversation.hear(turn, offered, last=False)
         return conversation.hear(turns[-1], offered, last=True)
@@ -95,8 +108,9 @@ def turns_of(messages: Sequence[Message]) -> list[Turn]:
 class _Conversation:
     """One pass through the caller's turns."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, understand: Callable[[str], _Meaning]) -> None:
         self._script = script
+        self._understand = understand
         self._state = _State()
 
     def hear(self, turn: Turn, offered: frozenset[str], *, last: bool) -> Answer:
@@ -113,12 +127,12 @@ class _Conversation:
 
     def _respond(self, text: str) -> Answer:
         script, state = self._script, self._state
-        heard = words_of(text)
-        yes, no = _best(script.affirm, heard), _best(script.deny, heard)
-        name, intent = self._intent(heard)
+        meaning = self._understand(text)
+        yes, no, name = meaning.yes, meaning.no, meaning.intent
+        intent = script.intents.get(name)
         free = intent is None and not yes and not no
         expected = state.slot if state.awaited == "slot" else None
-        values = find_values(script.slots, heard, expected, free_names=free)
+        values = find_values(script.slots, meaning.heard, expected, free_names=free)
         if intent is not None and intent.ends_call:
             return Answer(
                 self._next_of(f"intents.{name}", intent.reply or []), PlannedCall(END_CALL, {"reason": name})
@@ -132,15 +146,6 @@ class _Conversation:
         if not state.task and values and script.only_task:
             return self._begin(script.only_task, values)
         return self._yes_or_no(yes if yes > no else 0.0, no > 0)
-
-    def _intent(self, heard: Sequence[str]) -> tuple[str, Intent | None]:
-        """The intent of which most was said; of two equal ones the first."""
-        best, name = 0.0, ""
-        for candidate, intent in self._script.intents.items():
-            score = _best(intent.patterns, heard)
-            if score > best:
-                best, name = score, candidate
-        return name, self._script.intents.get(name)
 
     def _needed(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """The values that the running task has a use for."""
@@ -283,6 +288,17 @@ class _Conversation:
 
     def _filled(self, text: str, more: Mapping[str, str] | None = None) -> str:
         return _substituted(text, {**_spoken(self._state.values), **(more or {})})
+
+
+def _understood(script: Script, text: str) -> _Meaning:
+    """The intent is the one of which most was said; of two equal ones the first."""
+    heard = tuple(words_of(text))
+    best, name = 0.0, ""
+    for candidate, intent in script.intents.items():
+        score = _best(intent.patterns, heard)
+        if score > best:
+            best, name = score, candidate
+    return _Meaning(heard, _best(script.affirm, heard), _best(script.deny, heard), name)
 
 
 def _best(patterns: Sequence[Pattern], heard: Sequence[str]) -> float:
