@@ -64,7 +64,7 @@ def bind_builtin_tools(actions: CallActions) -> list[Tool]:
         await actions.transfer(number)
         return {"ok": True}
 
-    handlers = {"end_call": end_call, "transfer_call": transfer_call}
+    handlers: dict[str, Callable[..., Any]] = {"end_call": end_call, "transfer_call": transfer_call}
     return [
         Tool(spec.name, spec.description, spec.parameters, handlers[spec.name])
         for spec in builtin_tools(actions.transfer is not None)
