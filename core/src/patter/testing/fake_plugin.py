@@ -1,0 +1,66 @@
+"""The fakes as one plugin: ``phone.register(fake_plugin)``, then ``Agent(stt="fake", llm="fake", tts="fake", ...)``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from patter.markers import hookimpl
+from patter.records import CarrierRecord, LLMRecord, STTRecord, TTSRecord, VADRecord
+
+
+def _endpointing_stt(context: object) -> object:
+    from patter.providers.context import ProviderContext
+    from patter.testing.fake_stt import FakeSTT
+
+    assert isinstance(context, ProviderContext)
+    return FakeSTT(context, endpoints=True)
+
+
+@hookimpl
+def patter_register_carrier() -> Iterable[CarrierRecord]:
+    """``fake``: a carrier in memory that can do everything."""
+    return [
+        CarrierRecord(
+            "fake",
+            "patter.testing.fake_carrier:FakeCarrier",
+            marks=True,
+            clear=True,
+            dtmf_out=True,
+            transfers=("cold",),
+            speaks=True,
+        )
+    ]
+
+
+@hookimpl
+def patter_register_stt() -> Iterable[STTRecord]:
+    """``fake``, which answers `finalize()`, and ``fake-endpointing``, which closes utterances by itself."""
+    return [
+        STTRecord("fake", "patter.testing.fake_stt:FakeSTT", interims=True, reconnects=True),
+        STTRecord("fake-endpointing", _endpointing_stt, endpoints=True, interims=True, reconnects=True),
+    ]
+
+
+@hookimpl
+def patter_register_llm() -> Iterable[LLMRecord]:
+    """``fake``: the replies of a scene."""
+    return [LLMRecord("fake", "patter.testing.fake_llm:FakeLLM")]
+
+
+@hookimpl
+def patter_register_tts() -> Iterable[TTSRecord]:
+    """``fake``: tones."""
+    return [TTSRecord("fake", "patter.testing.fake_tts:FakeTTS")]
+
+
+@hookimpl
+def patter_register_vad() -> Iterable[VADRecord]:
+    """``fake``: whatever is not silent is speech."""
+    return [
+        VADRecord(
+            "fake",
+            "patter.testing.fake_vad:FakeVAD",
+            config="patter.testing.fake_vad:FakeVADConfig",
+            batch=False,
+        )
+    ]
