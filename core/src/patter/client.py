@@ -220,7 +220,7 @@ class Patter:
         self.plugins.hook.patter_add_routes(app=app, phone=self)
         self._listener = Listener(app, port, host)
         await self._listener.start()
-        if not self._address.known:
+        if self.settings.webhook_url is None:  # also when serving again, perhaps on another port (LC-02)
             self._address.settle(self._listener.url)
         self._sweeper = asyncio.ensure_future(self._sweep())
         self._admission.reopen()
