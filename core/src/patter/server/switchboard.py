@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: what `patter_call_ended` gets at most while the phone shuts down (LC-08), in s
+SHUTDOWN_HOOK_S = 3.0
+
 
 class Switchboard:
     """See `patter.server.desk.CallDesk`, which it is."""
@@ -309,7 +312,7 @@ class Switchboard:
         self._tokens.revoke(call.id)
         if summary.connected:
             await self._hang_up(line)
-        await line.hooks.notify("patter_call_ended", summary=summary)
+        await self._tell_ended(line, summary)
         self._registry.update(call.id, summary.outcome, self._now(), reason=summary.reason)
         self._admission.release(call.id)
         self._lines.pop(call.id, None)
@@ -317,6 +320,13 @@ class Switchboard:
         await call.events.close()
         if not line.done.done():
             line.done.set_result(summary)
+
+    async def _tell_ended(self, line: Line, summary: CallSummary) -> None:
+        try:
+            async with asyncio.timeout(None if self.ready else SHUTDOWN_HOOK_S):
+                await line.hooks.notify("patter_call_ended", summary=summary)
+        except TimeoutError:
+            logger.warning("call %s: patter_call_ended was cut off by the shutdown", line.call.id)
 
     async def _hang_up(self, line: Line) -> None:
         """End the call at the carrier too, unless it did so itself or has the caller elsewhere."""
