@@ -8,6 +8,8 @@ from typing import Protocol, cast
 
 #: command -> its module, in the order of ``patter --help``
 COMMANDS: dict[str, str] = {
+    "serve": "patter.cli.serve",
+    "call": "patter.cli.call",
     "plugins": "patter.cli.plugins",
     "providers": "patter.cli.providers",
     "doctor": "patter.cli.doctor",

@@ -23,6 +23,7 @@ EXIT_COULD_NOT_START = 2
 EXIT_INTERRUPTED = 130
 
 _EPILOG = """examples:
+  patter serve app:agent                  answer calls with `agent` of app.py
   patter plugins                          what is installed, and what is wrong with what
   patter providers stt                    which speech recognisers there are
   patter doctor --stt deepgram/nova-3     why a reference does not work here
