@@ -1,0 +1,132 @@
+"""The verdict on a conversation: the figures as one JSON object, and what of them is not good enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from patter.testing.word_errors import word_error_rate
+from patter_demo.evidence import Evidence
+from patter_demo.measures import (
+    BargeIn,
+    Percentiles,
+    answers,
+    barge_in,
+    heard_turns,
+    late_ms,
+    lost_ms,
+    percentiles,
+)
+
+#: the agent is silent this long after the audible onset of an interruption, in ms
+SLOWEST_STOP_MS = 1200.0
+#: errors per word of the script
+WORST_WORD_ERROR_RATE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came out. `problems` is empty when the conversation worked; `answered` are indexes of lines."""
+
+    turns: tuple[dict[str, Any], ...]
+    caller_script: tuple[str, ...]
+    word_error_rate: float
+    barge_in: BargeIn
+    latency_ms: Percentiles
+    lost_ms: float
+    late_ms: float
+    leaks: tuple[str, ...]
+    problems: tuple[str, ...]
+    wav: str
+    transcript: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``patter demo --json`` prints; times in ms, to a tenth."""
+        return {
+            "turns": list(self.turns),
+            "caller_script": list(self.caller_script),
+            "word_error_rate": round(self.word_error_rate, 4),
+            "barge_in": {"stop_ms": _tenth(self.barge_in.stop_ms), "confirmed": self.barge_in.confirmed},
+            "latency_ms": {"p50": _tenth(self.latency_ms.p50), "p95": _tenth(self.latency_ms.p95)},
+            "audio": {"lost_ms": _tenth(self.lost_ms), "late_ms": _tenth(self.late_ms)},
+            "leaks": list(self.leaks),
+            "files": {"wav": self.wav, "transcript": self.transcript},
+        }
+
+
+def make_report(evidence: Evidence, wav: str, transcript: str) -> Report:
+    """Measure and judge."""
+    heard = heard_turns(evidence)
+    answered = answers(evidence, heard)
+    latencies = [answer.latency_ms for answer in answered if answer.latency_ms is not None]
+    script, summary = evidence.script, evidence.summary
+    errors = word_error_rate(script.text, " ".join(evidence.understood))
+    interruption = barge_in(evidence, heard)
+    lost = lost_ms(heard)
+    problems = [
+        *_call_problems(evidence),
+        *_answer_problems(evidence, {answer.line for answer in answered}),
+        *_barge_in_problems(evidence, interruption),
+    ]
+    if errors > WORST_WORD_ERROR_RATE:
+        problems.append(f"the word error rate is {errors:.2f}, more than {WORST_WORD_ERROR_RATE:.2f}")
+    if round(lost, 1) > 0:
+        problems.append(f"{lost:.1f} ms of the agent's audio were lost")
+    problems.extend(f"left over: {leak}" for leak in evidence.leaks)
+    turns = tuple(
+        {
+            "role": entry.role,
+            "text": entry.text,
+            "heard_ms": round(entry.heard_ms, 1),
+            "interrupted": entry.interrupted,
+        }
+        for entry in (summary.transcript if summary else ())
+    )
+    return Report(
+        turns=turns,
+        caller_script=tuple(line.text for line in script.lines),
+        word_error_rate=errors,
+        barge_in=interruption,
+        latency_ms=percentiles(latencies),
+        lost_ms=lost,
+        late_ms=late_ms(heard),
+        leaks=tuple(evidence.leaks),
+        problems=tuple(problems),
+        wav=wav,
+        transcript=transcript,
+    )
+
+
+def _call_problems(evidence: Evidence) -> list[str]:
+    if evidence.summary is None or not evidence.summary.connected:
+        return ["the call was never connected", *evidence.failures]
+    return list(evidence.failures)
+
+
+def _answer_problems(evidence: Evidence, answered: set[int]) -> list[str]:
+    said = {line.line for line in evidence.spoken}
+    problems = []
+    for index, line in enumerate(evidence.script.lines):
+        if index not in said:
+            problems.append(f"the line {line.id!r} was never said ({evidence.hung_up or 'the call ended'})")
+        elif index not in answered:
+            problems.append(f"the line {line.id!r} had no answer")
+    return problems
+
+
+def _barge_in_problems(evidence: Evidence, interruption: BargeIn) -> list[str]:
+    if not any(line.interrupts for line in evidence.script.lines):
+        return []
+    if interruption.stop_ms is None:
+        return ["the agent could not be interrupted: it was not talking any more"]
+    if not interruption.confirmed:
+        return ["the interruption was not confirmed"]
+    if interruption.stop_ms > SLOWEST_STOP_MS:
+        return [
+            f"the agent stopped {interruption.stop_ms:.0f} ms after the interruption, more than {SLOWEST_STOP_MS:.0f}"
+        ]
+    return []
+
+
+def _tenth(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
