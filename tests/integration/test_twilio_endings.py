@@ -229,7 +229,6 @@ class HangingHook:
             self.had_s.append(time.monotonic() - began)
 
 
-@pytest.mark.behaviour("LC-08")
 def test_shutdown_refuses_new_calls_and_is_bounded_though_a_provider_and_a_hook_hang(carrier):
     async def scenario():
         hook = HangingHook()
