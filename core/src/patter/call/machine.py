@@ -118,6 +118,7 @@ class SessionMachine:
             return
         if self.reply is not None:
             self._close_turn(t, interrupted=True)
+        self.playout.clear(t)
         for text in self.turns.unanswered():
             self.conversation.unanswered(text, self._ms(t))
         self.state = State.ENDED

@@ -121,6 +121,7 @@ class Playout:
 
     def begin(self, turn: int, *, mark_each_chunk: bool = False) -> None:
         """Give the floor to a turn; whatever an earlier one left must have ended or been cleared."""
+        self._waiting.clear()  # an echo that still comes belongs to the turn before (PL-05)
         self._floor = self._emitted
         self._speech = _Speech(turn, self._emitted, mark_each_chunk)
         self._speech.next_mark = self._emitted + self._samples(MARK_EVERY_MS)
