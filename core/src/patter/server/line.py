@@ -50,6 +50,7 @@ class Line:
     hooks: HookDispatcher
     plan: CallPlan | None = None
     session: CallSession | None = None
+    media_claimed: bool = False
     media_timer: asyncio.TimerHandle | None = None
     finishing: bool = False
     detection: MachineDetection | None = None

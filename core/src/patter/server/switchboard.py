@@ -200,8 +200,10 @@ class Switchboard:
         """Use up a media token (SC-04)."""
         call_id = self._tokens.take(token, carrier)
         line = self._lines.get(call_id) if call_id is not None else None
-        if line is None or line.session is not None or line.finishing:
+        if line is None or line.media_claimed or line.finishing:
             return None
+        # A carrier that asked twice has two tokens of this call; only one of them opens its media.
+        line.media_claimed = True
         return MediaClaim(line.call.id, carrier)
 
     async def serve_media(self, claim: MediaClaim, connection: CarrierConnection) -> None:
@@ -277,6 +279,9 @@ class Switchboard:
                 line.call.carrier_call_id, self.unavailable_message
             )
             if not spoken:
+                logger.warning(
+                    "call %s: %s cannot speak; the call is hung up", line.call.id, line.trunk.record.name
+                )
                 await line.trunk.carrier.hangup(line.call.carrier_call_id)
         except PatterError as error:
             logger.warning("call %s: the carrier could not be told to hang up: %s", line.call.id, error)
