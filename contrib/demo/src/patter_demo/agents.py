@@ -8,7 +8,6 @@ from pathlib import Path
 from patter.agent import Agent
 from patter.tools import tool
 
-
 #: the settings file of the working directory, read when no other is named
 SETTINGS_FILE = "patter.toml"
 
