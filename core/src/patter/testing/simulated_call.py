@@ -372,6 +372,7 @@ class SimulatedCall:
     async def _until(
         self, holds: Callable[[], bool], what: str, within_s: float | None, *, even_if_over: bool = False
     ) -> None:
+        __tracebackhide__ = True
         if not even_if_over:
             self._require_media()
         limit_s = self._limit_s if within_s is None else within_s
