@@ -257,9 +257,13 @@ async def loopback(
     faults: Faults | None = None,
     callee: Callee | None = None,
     plugins: Sequence[object] = (),
+    prepare: Callable[[Patter], object] = id,
     **settings: Any,
 ) -> AsyncIterator[Loopback]:
-    """Serve on loopback; afterwards nothing may be left: no task, descriptor, timer or unread exception."""
+    """Serve on loopback; afterwards nothing may be left: no task, descriptor, timer or unread exception.
+
+    `prepare` gets the phone before it serves.
+    """
     unread: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unread.append(context))
@@ -274,6 +278,7 @@ async def loopback(
             plugins=[endings, *plugins],
             **settings,
         )
+        prepare(phone)
         await phone.start(served or agent(), port=0)
         try:
             yield Loopback(phone, simulator, endings)
