@@ -57,9 +57,10 @@ class Agent(BaseModel):
         (),
         help="Who decides whether the caller's speech interrupts: references, records or strategy objects.",
     )
-    barge_in_mode: Literal["cancel", "confirm"] | None = option(
+    barge_in_mode: Literal["cancel", "confirm", "pause"] | None = option(
         None,
-        help="cancel interrupts at the first speech, confirm once a strategy agrees; by strategies if unset.",
+        help="cancel interrupts at the first speech; confirm once a strategy agrees; pause is silent until one does, "
+        "and goes on if none does. Unset: confirm with strategies, else cancel.",
     )
     barge_in_confirm_ms: int = option(
         1500, help="An unconfirmed interruption is dropped after this.", unit="ms", ge=100, le=6000
@@ -122,8 +123,8 @@ class Agent(BaseModel):
         return "pipeline" if self.stt or self.llm or self.tts else "unset"
 
     @property
-    def effective_barge_in_mode(self) -> Literal["cancel", "confirm"]:
-        """The mode in force: `confirm` with strategies, else `cancel`, unless one is set (BI-08)."""
+    def effective_barge_in_mode(self) -> Literal["cancel", "confirm", "pause"]:
+        """The mode in force: `confirm` with strategies, else `cancel`, unless one is set (BI-08); `pause` on request."""
         return self.barge_in_mode or ("confirm" if self.barge_in_strategies else "cancel")
 
     def register(self, plugin: Any) -> Any:

@@ -266,19 +266,6 @@ def test_a_backchannel_starts_no_turn_and_joins_the_next() -> None:
     assert [line.text for line in call.machine.conversation.transcript if line.backchannel] == ["okay"]
 
 
-def test_confirm_without_strategies_takes_the_first_final() -> None:
-    call = asked("confirm")
-    call.speech(2.0, 2.3)
-    call.final(2.6, "okay")
-    call.run(3.0)
-    assert call.log.clears == [pytest.approx(2.6)]
-    noise = asked("confirm")
-    noise.speech(2.0, 2.3)
-    noise.final(2.6, "")
-    noise.run(6.0)
-    assert noise.log.clears == []
-
-
 @pytest.mark.behaviour("BI-21")
 def test_an_unconfirmed_final_never_blocks_what_follows() -> None:
     call = asked("confirm", Confirm())
@@ -298,17 +285,6 @@ def test_an_unconfirmed_final_never_blocks_what_follows() -> None:
     call.run(5.0)
     assert [outcome.outcome for _, outcome in call.log.named("interruption")] == ["unconfirmed", "confirmed"]  # type: ignore[attr-defined]
     assert call.log.clears == [pytest.approx(4.5)]
-
-
-def test_reject_drops_the_pending_state_only() -> None:
-    call = asked("confirm", Confirm("stop", reject="uh-huh"))
-    call.speech(2.0, 3.2)
-    call.interim(2.3, "uh-huh")
-    call.interim(3.0, "no, stop")
-    call.run(4.0)
-    outcomes = [(round(t, 2), outcome.outcome) for t, outcome in call.log.named("interruption")]  # type: ignore[attr-defined]
-    assert outcomes == [(2.3, "rejected"), (3.0, "confirmed")]
-    assert call.machine.interruptions == 1
 
 
 def test_an_application_request_has_the_same_effects_once() -> None:
@@ -477,3 +453,70 @@ def test_a_greeting_is_spoken_at_once_and_an_early_caller_is_answered_after_it()
     call.run(5.0)
     assert call.log.sent[0][0] <= 0.011
     assert call.roles == [("assistant", "Hello, this is Acme.")]
+
+
+@pytest.mark.behaviour("BI-18")
+def test_mode_pause_holds_the_turn_and_repeats_at_most_a_little() -> None:
+    call = asked("pause", Confirm())
+    call.speech(2.0, 2.3)
+    call.run(2.5)
+    # silent and cleared at once; the model's stream and the unheard audio are kept
+    assert call.log.clears == [pytest.approx(2.0)]
+    assert call.log.cancelled == []
+    assert all(t <= 2.0 for t, _ in call.log.sent)
+    call.run(9.0)
+    resumed = [(t, chunk) for t, chunk in call.log.sent if t > 2.0]
+    assert resumed[0][0] == pytest.approx(3.5, abs=0.02)
+    # 4 s of speech: what was heard before the pause and what came after it overlap by at most 0.3 s and skip nothing
+    first_again = resumed[0][1].end - len(resumed[0][1].payload)
+    heard_before = int((2.0 - 1.1 - 0.1) * 8000)
+    assert heard_before - 2400 - 320 <= first_again <= heard_before
+    assert resumed[-1][1].end == 32000
+    assert sum(len(chunk.payload) for _, chunk in resumed) == 32000 - first_again
+    assert call.roles[-1] == ("assistant", " ".join(ANSWER))
+    assert call.machine.interruptions == 0
+    confirmed = asked("pause", Confirm())
+    confirmed.speech(2.0, 3.0)
+    confirmed.interim(2.6, "stop please")
+    confirmed.run(4.0)
+    assert confirmed.log.clears == [pytest.approx(2.0)]
+    assert confirmed.log.cancelled == [(pytest.approx(2.6), 1)]
+    role, text = confirmed.roles[-1]
+    assert role == "assistant"
+    assert text in ("This is the first", "This is the")
+    assert all(t <= 2.0 for t, _ in confirmed.log.sent)
+
+
+@pytest.mark.behaviour("BI-25")
+def test_reject_drops_the_pending_state_only() -> None:
+    for mode in ("confirm", "pause"):
+        call = asked(mode, Confirm("stop", reject="uh-huh"))
+        call.speech(2.0, 3.2)
+        call.interim(2.3, "uh-huh")
+        call.interim(3.0, "no, stop")
+        call.run(4.0)
+        outcomes = [
+            (round(t, 2), outcome.outcome)  # type: ignore[attr-defined]
+            for t, outcome in call.log.named("interruption")
+        ]
+        assert outcomes == [(2.3, "rejected"), (3.0, "confirmed")]
+        assert call.machine.interruptions == 1
+        if mode == "pause":
+            assert any(2.3 <= t <= 2.35 for t, _ in call.log.sent), "speech goes on at once"
+
+
+@pytest.mark.behaviour("BI-19")
+def test_confirm_and_pause_without_strategies_take_the_first_final() -> None:
+    for mode, stopped_at in (("confirm", 2.6), ("pause", 2.0)):
+        call = asked(mode)
+        call.speech(2.0, 2.3)
+        call.final(2.6, "okay")
+        call.run(3.0)
+        assert call.log.clears == [pytest.approx(stopped_at)]
+        assert call.machine.interruptions == 1
+        noise = asked(mode)
+        noise.speech(2.0, 2.3)
+        noise.final(2.6, "")
+        noise.run(9.0)
+        assert noise.machine.interruptions == 0
+        assert noise.roles[-1] == ("assistant", " ".join(ANSWER))

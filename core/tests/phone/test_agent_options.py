@@ -61,7 +61,9 @@ def _tree(error: type[PatterError]) -> list[type[PatterError]]:
     return found
 
 
+@pytest.mark.behaviour("BI-08")
 def test_barge_in_strategies_and_modes() -> None:
+    assert Agent(stt="x", barge_in_mode="pause").effective_barge_in_mode == "pause"
     assert Agent(stt="x").effective_barge_in_mode == "cancel"
     one = Agent(stt="x", barge_in_strategies="min-words?min_words=2")
     assert one.barge_in_strategies == ("min-words?min_words=2",)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BargeInMode = Literal["cancel", "confirm"]
+BargeInMode = Literal["cancel", "confirm", "pause"]
 #: a strategy is asked again this often while the caller goes on speaking, in s
 TICK_S = 0.1
 #: an interruption that nothing confirmed ends after this, whatever is outstanding, in s (BI-13)
@@ -201,6 +201,10 @@ class BargeIn:
         return None
 
     def _expiry(self, pending: _Pending, t: float) -> float:
+        if (
+            self.settings.mode == "pause"
+        ):  # the caller hears silence: this time runs from the speech start (BI-13)
+            return pending.since + self.settings.confirm_s
         cap = pending.since + PENDING_CAP_S
         if self._speaking(t) or self.finalizing:
             return cap
@@ -225,7 +229,10 @@ class BargeIn:
     def _speech_past_gate(self, t: float, overlap_start: float) -> Interruption | None:
         if self.settings.mode == "cancel":
             return self._close("confirmed", self._interim, t)
-        self._open(overlap_start)
+        if self._pending is None:
+            self._open(overlap_start)
+        else:  # the caller pauses and goes on: the same interruption, whose time and cap run on (BI-13, BI-16)
+            self._pending.silent_since = None
         return self._ask("speech_start", self._interim, t)
 
     def _open(self, t: float) -> None:

@@ -220,6 +220,7 @@ class SessionMachine:
 
     def _decide(self, decision: Interruption | None, t: float) -> None:
         if decision is None:
+            self._pause_if_pending(t)
             return
         reply = self.reply
         delay = (decision.decided_at - decision.overlap_start) * 1000
@@ -229,6 +230,16 @@ class SessionMachine:
         if decision.outcome == "confirmed" and self.state is State.SPEAKING:
             self.interruptions += 1
             self._interrupt(t)
+        elif self.playout.paused:
+            self.playout.resume()
+
+    def _pause_if_pending(self, t: float) -> None:
+        """Mode `pause`: silence while an interruption is pending; the turn is kept (BI-18)."""
+        if self.barge_in.settings.mode != "pause" or not self.barge_in.pending or self.playout.paused:
+            return
+        if self.state is State.SPEAKING:
+            self.playout.pause(t)
+            self._actions.append(SendClear())
 
     def interrupt(self, t: float) -> list[Action]:
         """Stop the agent, because the application asked for it."""
@@ -240,8 +251,10 @@ class SessionMachine:
         """The one way from SPEAKING to LISTENING before the end: clear, cancel, remember what was heard (BI-22)."""
         assert self.reply is not None
         self._actions.append(CancelReply(self.reply.reply))
+        cleared = self.playout.paused
         self._close_turn(t, interrupted=True)
-        self._actions.append(SendClear())
+        if not cleared:
+            self._actions.append(SendClear())
         self.state = State.LISTENING
 
     # -- the agent

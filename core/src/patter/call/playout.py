@@ -27,6 +27,8 @@ CHUNK_MS = 40
 LEAST_MS = 20
 #: audio between two marks outside the greeting, in ms (PL-03)
 MARK_EVERY_MS = 200
+#: speech that was paused resumes this much before what was heard, so that no word is lost, in ms (BI-18)
+REPEAT_MS = 300
 #: echoes from which the lag counts (the median before the third says nothing)
 LAG_ECHOES = 3
 
@@ -54,6 +56,15 @@ class Chunk:
 
 
 @dataclass(slots=True)
+class _Emitted:
+    """Audio that was handed out and may have to be said again."""
+
+    sentence: SpokenSentence
+    start: int
+    payload: bytes
+
+
+@dataclass(slots=True)
 class _Mark:
     position: int
     due_at: float
@@ -70,6 +81,8 @@ class _Speech:
     sending: int = 0
     ended: bool = False
     next_mark: int = 0
+    paused: bool = False
+    tail: deque[_Emitted] = field(default_factory=deque)
 
 
 class Playout:
@@ -177,7 +190,7 @@ class Playout:
     def step(self, t: float) -> list[Chunk]:
         """What may be sent now; at most 200 ms ahead of the pace clock, whatever happened before (PL-02)."""
         speech = self._speech
-        if speech is None:
+        if speech is None or speech.paused:
             return []
         chunks: list[Chunk] = []
         limit = self._played(t) + self._lead
@@ -216,9 +229,17 @@ class Playout:
             return None
         payload = _take(sentence.pending, size * self._unit)
         self._start_clock(t)
+        self._keep(speech, _Emitted(sentence, self._emitted, payload), t)
         self._emitted += size
         ends_sentence = sentence.complete and size == left
         return Chunk(speech.turn, payload, self._emitted, self._marks_for(speech, ends_sentence))
+
+    def _keep(self, speech: _Speech, emitted: _Emitted, t: float) -> None:
+        """Remember what `pause` may have to take back, and forget what was heard long enough ago."""
+        speech.tail.append(emitted)
+        needed = self.heard(t) - self._samples(REPEAT_MS)
+        while speech.tail and speech.tail[0].start + len(speech.tail[0].payload) // self._unit <= needed:
+            speech.tail.popleft()
 
     def _marks_for(self, speech: _Speech, ends_sentence: bool) -> tuple[str, ...]:
         if not self._marks_supported:
@@ -292,7 +313,7 @@ class Playout:
     def due_at(self, t: float) -> float | None:
         """When `step` or `finished` may next have something new; None while only a source can change that."""
         speech = self._speech
-        if speech is None:
+        if speech is None or speech.paused:
             return None
         if self._anchor is None:
             return t if self.backlog_ms() > 0 or speech.ended else None
@@ -304,6 +325,37 @@ class Playout:
         return None
 
     # -- stopping
+
+    @property
+    def paused(self) -> bool:
+        """Whether the current turn waits to go on."""
+        return self._speech is not None and self._speech.paused
+
+    def pause(self, t: float) -> None:
+        """Send no more and take back what was not heard, with a little of what was; the turn keeps the floor.
+
+        What the carrier holds must be cleared by whoever calls this (BI-18).
+        """
+        speech = self._speech
+        if speech is None or speech.paused:
+            return
+        speech.paused = True
+        back_to = max(self.heard(t) - self._samples(REPEAT_MS), speech.start)
+        while speech.tail and speech.tail[-1].start + len(speech.tail[-1].payload) // self._unit > back_to:
+            emitted = speech.tail.pop()
+            skip = max(0, back_to - emitted.start) * self._unit
+            emitted.sentence.pending.appendleft(emitted.payload[skip:])
+            self._emitted = emitted.start + skip // self._unit
+            speech.sending = speech.sentences.index(emitted.sentence)
+        self._sent = min(self._sent, self._emitted)
+        self._anchor = None
+        self._waiting.clear()
+
+    def resume(self) -> None:
+        """Go on where `pause` took back to."""
+        if self._speech is not None:
+            self._speech.paused = False
+            self._speech.next_mark = self._emitted + self._samples(MARK_EVERY_MS)
 
     def finish(self) -> None:
         """The turn ended by itself; the floor is free."""
@@ -321,7 +373,7 @@ class Playout:
         self._speech = None
         self._anchor = None
         self._waiting.clear()
-        self._emitted = max(self._emitted, self._sent)
+        self._emitted = max(self._emitted, self._sent, heard)
         self._floor = self._emitted
         self._confirmed = min(self._confirmed, heard)
         return heard
