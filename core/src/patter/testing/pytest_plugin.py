@@ -19,13 +19,13 @@ import pytest
 
 if TYPE_CHECKING:
     from patter.client import Patter
-    from patter.testing.pytest_phone import CallFactory
+    from patter.testing.pytest_phone import CallFactory, PhoneTest
     from patter.testing.virtual_loop import VirtualTimeLoop
 
 #: whatever uses this fixture runs in virtual time; `phone` and `simcall` do
 LOOP_FIXTURE = "patter_loop"
-CONFTESTS = pytest.StashKey["ConftestHooks"]()
-RUNNING = pytest.StashKey["PhoneTest"]()
+CONFTESTS: pytest.StashKey[ConftestHooks] = pytest.StashKey()
+RUNNING: pytest.StashKey[PhoneTest] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

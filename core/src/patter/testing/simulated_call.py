@@ -53,6 +53,7 @@ class SimulatedCall:
         line: the media connection; None before it is up.
         summary: what `patter_call_ended` got; None before the end.
         ends: how often `patter_call_ended` was called for this call.
+        started_at: when it rang, in s of the loop's clock.
         failures: the parts that failed, as the call's `failed` event reported them.
     """
 
@@ -91,7 +92,7 @@ class SimulatedCall:
         self._tasks: list[asyncio.Task[None]] = []
         self._said: list[Spoken] = []
         self._consumed = 0
-        self._started_at = 0.0
+        self.started_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- life
@@ -124,7 +125,7 @@ class SimulatedCall:
         self.carrier_call_id = self.carrier_call_id or carrier.next_call_id()
         self.phone.register(self, name=f"simulated call {self.carrier_call_id}")
         self._loop = asyncio.get_running_loop()
-        self._started_at = self._loop.time()
+        self.started_at = self._loop.time()
         if self._dialled is not None:
             answer = await carrier.host.call_answered(self._dialled.request.call_id, self.carrier_call_id)
         else:
@@ -391,6 +392,6 @@ class SimulatedCall:
         lines += [f"{one.kind} {one.reference} failed: {one.error!r}" for one in self.failures]
         lines.append("what was said, in ms from the ringing:")
         for one in self.timeline:
-            start, end = ((moment - self._started_at) * 1000 for moment in (one.start, one.end))
+            start, end = ((moment - self.started_at) * 1000 for moment in (one.start, one.end))
             lines.append(f"  {start:7.0f} to {end:7.0f}  {one.who:6}  {one.text}")
         return "\n".join(lines)
