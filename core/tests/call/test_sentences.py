@@ -118,6 +118,7 @@ KEPT = [
 ]
 
 
+@pytest.mark.behaviour("TN-13")
 @pytest.mark.parametrize(("language", "text"), KEPT)
 def test_stays_in_one_piece(language: str, text: str) -> None:
     assert cut(text, language=language) == [text]
@@ -138,6 +139,7 @@ SCRIPTS = [
 ]
 
 
+@pytest.mark.behaviour("TN-13")
 @pytest.mark.parametrize(
     ("first", "second", "space"), [row[1:] for row in SCRIPTS], ids=[row[0] for row in SCRIPTS]
 )
@@ -145,6 +147,7 @@ def test_knows_the_terminators_of_the_script(first: str, second: str, space: str
     assert cut(f"{first}{space}{second}") == [first, second]
 
 
+@pytest.mark.behaviour("TN-13")
 @given(text=TEXTS, language=LANGUAGES, aggressive=st.booleans(), data=st.data())
 def test_tokens_cut_anywhere_give_the_same_sentences(
     text: str, language: str, aggressive: bool, data: st.DataObject
@@ -210,6 +213,7 @@ ENDLESS = [
 ]
 
 
+@pytest.mark.behaviour("TN-13")
 @pytest.mark.parametrize("piece", ENDLESS)
 def test_twice_the_text_is_twice_the_work(piece: str) -> None:
     """Function calls, the built-in ones included; wall-clock time is measured elsewhere."""
