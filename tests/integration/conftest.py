@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -268,6 +269,7 @@ async def loopback(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unread.append(context))
     tasks, descriptors = asyncio.all_tasks(), open_descriptors()
+    threads = set(threading.enumerate())
     endings = Endings()
     async with Simulator(faults=faults, callee=callee) as simulator:
         os.environ["TWILIO_ACCOUNT_SID"] = simulator.account.account_sid
@@ -287,6 +289,9 @@ async def loopback(
                 await phone.disconnect()
     await until(lambda: asyncio.all_tasks() <= tasks)
     await until(lambda: open_descriptors() <= descriptors)
+    # Threads of the loop's own pool live as long as the loop.
+    made = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    assert made <= threads
     assert phone.calls.active() == ()
     assert (phone.switchboard._admission.in_use, len(phone.switchboard._tokens)) == (0, 0)
     assert phone.pacer._timer is None
