@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patter.errors import ConfigError
+from patter.plugins.known import KNOWN
 
 if TYPE_CHECKING:
     from patter.client import Patter
@@ -18,7 +19,7 @@ SETTINGS_FILE = "patter.toml"
 
 def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them; each wins over the settings file, which wins over the environment."""
-    parser.add_argument("--carrier", metavar="REF", help="the carrier, such as twilio")
+    parser.add_argument("--carrier", metavar="REF", help="the carrier, by the name that `patter providers carrier` shows")
     parser.add_argument(
         "--phone-number", metavar="NUMBER", help="the number the carrier gives you, such as +15550001234"
     )
@@ -66,4 +67,5 @@ def _only_carrier(manager: PluginManager) -> str:
         return names[0]
     if names:
         raise ConfigError(f"several carriers are installed: choose one with --carrier ({', '.join(names)})")
-    raise ConfigError("no carrier is installed: pip install patter-twilio, for example")
+    known = ", ".join(sorted({dist for (kind, _), dist in KNOWN.items() if kind == "carrier"}))
+    raise ConfigError(f"no carrier is installed: pip install one of {known}")
