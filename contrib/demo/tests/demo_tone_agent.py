@@ -27,3 +27,6 @@ class ToneVoice(TTS):
 
 
 agent = demo_agent().model_copy(update={"tts": TTSRecord("tone", ToneVoice)})
+
+#: answers nothing: it has no language model
+mute = agent.model_copy(update={"llm": None})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import patter_demo.script
 from patter.audio import level_dbfs
 
 pytestmark = pytest.mark.realtime
@@ -76,3 +77,36 @@ def test_both_are_heard_in_the_recording(
     assert level_dbfs(np.ascontiguousarray(frames[:, 1])) > -40
     lines = Path(figures["files"]["transcript"]).read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(figures["turns"])
+
+
+def test_a_conversation_that_fails_says_so(tmp_path: Path) -> None:
+    voice = Path(patter_demo.script.OWN_SCRIPT).parent / "party-size.ulaw"
+    script = tmp_path / "script.yaml"
+    script.write_text(f"lines: [{{id: four, text: There will be four people., file: {voice}}}]")
+    words = [
+        "--json",
+        "--agent",
+        "demo_tone_agent:mute",
+        "--script",
+        str(script),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "patter", "demo", *words],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert "the line 'four' had no answer" in done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["word_error_rate"] == 0.0
+    assert figures["barge_in"] == {"stop_ms": None, "confirmed": False}
+    assert figures["leaks"] == []
+    assert json.loads((tmp_path / "out" / "call.json").read_text(encoding="utf-8"))["problems"] == [
+        "the line 'four' had no answer"
+    ]
