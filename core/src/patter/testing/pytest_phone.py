@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: what an agent of a simulated call has unless it is given something else
 FAKES = {"stt": "fake", "llm": "fake", "tts": "fake", "vad": "fake"}
 PHONE_NUMBER = "+15550001234"
+#: a test that takes longer hangs, in virtual s; the longest call lasts an hour
+TIME_LIMIT_S = 7200.0
 
 
 class PhoneTest:
@@ -35,10 +37,10 @@ class PhoneTest:
         self._phones: list[Patter] = []
         self._failures: list[HookFailure] = []
 
-    def make_phone(self, plugins: Iterable[str] = ()) -> Patter:
+    def make_phone(self, plugins: Iterable[str] = (), **options: Any) -> Patter:
         """A phone with the fakes and with the installed plugins of these names, strictly.
 
-        The variables of the process that set up Patter itself are not read.
+        `options` are those of `Patter`. The variables of the process that set up Patter itself are not read.
         """
         names = list(plugins)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PATTER_")}
@@ -46,7 +48,8 @@ class PhoneTest:
             [fake_plugin], autoload=bool(names), allow=names or None, strict=True, environ=environ
         )
         environment = Environment.seeded(self.seed, VirtualClock(self.loop))
-        phone = Patter(CARRIER, phone_number=PHONE_NUMBER, manager=manager, environment=environment)
+        settings = {"carrier": CARRIER, "phone_number": PHONE_NUMBER, **options}
+        phone = Patter(manager=manager, environment=environment, **settings)
         phone.on_hook_failure = self._failures.append
         self._phones.append(phone)
         return phone
@@ -55,7 +58,7 @@ class PhoneTest:
         """Run the test to its end and that of its phones. Raises what it raises, and what hooks raised."""
         __tracebackhide__ = True
         try:
-            run_virtual(self._with_phones(test), loop=self.loop)
+            run_virtual(self._with_phones(test), loop=self.loop, timeout_s=TIME_LIMIT_S)
         except Exception as error:
             self._raise_failures(error)
             raise

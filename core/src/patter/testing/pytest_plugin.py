@@ -47,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start to collect the hooks in conftest files."""
     config.addinivalue_line("markers", "patter_plugins(*names): installed Patter plugins that `phone` loads")
+    config.addinivalue_line(
+        "markers", "patter_phone(**options): options of `Patter` for the `phone` of this test"
+    )
     hooks = config.stash[CONFTESTS] = ConftestHooks()
     config.pluginmanager.register(hooks, "patter-conftests")
 
@@ -196,13 +199,17 @@ def phone(request: pytest.FixtureRequest, patter_loop: VirtualTimeLoop) -> Itera
     """A phone of this test alone: the fakes, the hooks of its conftest files and of its module, no installed plugin.
 
     ``@pytest.mark.patter_plugins("deepgram")``, or `patter_plugins` in the settings of pytest, loads installed
-    plugins by name. An exception in any hook fails the test. What is still going on at its end is ended.
+    plugins by name; ``@pytest.mark.patter_phone(max_calls=2)`` gives it options. An exception in any hook fails the
+    test. What is still going on at its end is ended.
     """
     running = request.node.stash[RUNNING]
     names = list(request.config.getini("patter_plugins"))
     for marker in request.node.iter_markers("patter_plugins"):
         names += marker.args
-    made = running.make_phone(names)
+    options: dict[str, Any] = {}
+    for marker in request.node.iter_markers("patter_phone"):
+        options = {**marker.kwargs, **options}
+    made = running.make_phone(names, **options)
     for module, name in _hook_modules(request):
         made.register(module, name)
     yield made

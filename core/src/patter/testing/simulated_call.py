@@ -270,15 +270,15 @@ class SimulatedCall:
             line.send({"type": "dtmf", "digit": digit})
             await asyncio.sleep(0.1)
 
-    async def caller_hangs_up(self) -> None:
+    async def caller_hangs_up(self) -> CallSummary:
         """Hang up, and wait for the end of the call."""
         self._require_media().send({"type": "stop", "reason": "the caller hung up"})
-        await self.ended()
+        return await self.ended()
 
-    async def drop_connection(self) -> None:
+    async def drop_connection(self) -> CallSummary:
         """Lose the media connection without a word, and wait for the end of the call."""
         self._require_media().drop()
-        await self.ended()
+        return await self.ended()
 
     # -- what the caller hears
 
