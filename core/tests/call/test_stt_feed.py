@@ -1,0 +1,191 @@
+"""The way of the caller's audio to the STT: nothing lost, nothing late, nothing without a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from patter.audio.formats import MULAW_8K, PCM16_16K
+from patter.call.stt_feed import STTFeed
+from patter.testing.virtual_loop import run_virtual
+
+
+class Direct:
+    """An STT whose `send_audio` is a plain function."""
+
+    def __init__(self):
+        self.taken = []
+
+    def send_audio(self, chunk):
+        self.taken.append(chunk)
+
+    async def finalize(self):
+        self.taken.append("finalize")
+
+
+class Slow:
+    """One that takes its time for each frame."""
+
+    def __init__(self, seconds=0.1, fail_at=None):
+        self.taken = []
+        self._seconds = seconds
+        self._fail_at = fail_at
+
+    async def send_audio(self, chunk):
+        await asyncio.sleep(self._seconds)
+        self.taken.append(chunk)
+        if len(self.taken) == self._fail_at:
+            raise ConnectionError("the vendor hung up")
+
+    async def finalize(self):
+        self.taken.append("finalize")
+
+
+def frame(number):
+    return number.to_bytes(2, "big") * 80
+
+
+@contextlib.asynccontextmanager
+async def feeding(audio_format=MULAW_8K):
+    feed = STTFeed(audio_format)
+    sender = asyncio.create_task(feed.run())
+    try:
+        yield feed
+    finally:
+        sender.cancel()
+        await asyncio.gather(sender, return_exceptions=True)
+
+
+def test_a_plain_function_gets_each_frame_in_the_callers_step():
+    feed, stt = STTFeed(MULAW_8K), Direct()
+
+    async def scenario():
+        feed.attach(stt)
+        for number in range(3):
+            feed.send(frame(number))
+            assert stt.taken[-1] == frame(number)  # no await between
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("make", [Direct, Slow])
+def test_what_the_caller_says_while_the_stt_connects_goes_first_and_in_order(make):
+    async def scenario():
+        async with feeding() as feed:
+            for number in range(20):
+                feed.send(frame(number))
+            stt = make()
+            feed.attach(stt)
+            for number in range(20, 25):
+                feed.send(frame(number))
+            await asyncio.sleep(5)
+            assert stt.taken == [frame(number) for number in range(25)]
+            assert feed.dropped_frames == 0
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("audio_format", "frame_bytes"), [(MULAW_8K, 160), (PCM16_16K, 640)])
+def test_the_backlog_is_two_seconds_of_which_the_oldest_goes(audio_format, frame_bytes):
+    async def scenario():
+        feed, stt = STTFeed(audio_format), Direct()
+        chunks = [number.to_bytes(2, "big") * (frame_bytes // 2) for number in range(130)]
+        for chunk in chunks:
+            feed.send(chunk)
+        assert feed.dropped_frames == 30
+        feed.attach(stt)
+        assert stt.taken == chunks[30:]
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_stt_never_holds_up_who_sends_and_its_losses_are_counted():
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        async with feeding() as feed:
+            stt = Slow(0.1)
+            feed.attach(stt)
+            for number in range(300):  # 6 s of audio, of which it takes a fifth
+                before = loop.time()
+                feed.send(frame(number))
+                assert loop.time() == before
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(12)
+            assert len(stt.taken) + feed.dropped_frames == 300
+            assert feed.dropped_frames > 100
+            assert stt.taken == sorted(stt.taken)
+            assert stt.taken[-100:] == [frame(number) for number in range(200, 300)]
+
+    run_virtual(scenario())
+
+
+def test_finalize_keeps_its_place_behind_the_audio():
+    async def scenario():
+        async with feeding() as feed:
+            slow = Slow(0.1)
+            feed.attach(slow)
+            for number in range(5):
+                feed.send(frame(number))
+            feed.finalize()
+            await asyncio.sleep(2)
+            assert slow.taken == [*map(frame, range(5)), "finalize"]
+
+            direct = Direct()
+            feed.attach(direct)
+            feed.send(frame(9))
+            feed.finalize()
+            feed.finalize()
+            await asyncio.sleep(0.1)
+            assert direct.taken == [frame(9), "finalize"]
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("make", [Direct, Slow])
+def test_after_a_reconnect_the_new_stt_gets_what_came_meanwhile(make):
+    async def scenario():
+        async with feeding() as feed:
+            first, second = make(), make()
+            feed.attach(first)
+            feed.send(frame(0))
+            await asyncio.sleep(1)
+            feed.detach()
+            for number in range(1, 11):
+                feed.send(frame(number))
+            await asyncio.sleep(1)
+            feed.attach(second)
+            feed.send(frame(11))
+            await asyncio.sleep(3)
+            assert first.taken == [frame(0)]
+            assert second.taken == [frame(number) for number in range(1, 12)]
+
+    run_virtual(scenario())
+
+
+def test_a_finalize_that_comes_while_the_stt_is_away_waits_for_the_next_one():
+    async def scenario():
+        async with feeding() as feed:
+            feed.send(frame(1))
+            feed.finalize()
+            await asyncio.sleep(1)
+            stt = Slow()
+            feed.attach(stt)
+            await asyncio.sleep(1)
+            assert stt.taken == [frame(1), "finalize"]
+
+    run_virtual(scenario())
+
+
+def test_what_the_stt_raises_ends_the_sender():
+    async def scenario():
+        feed = STTFeed(MULAW_8K)
+        sender = asyncio.create_task(feed.run())
+        feed.attach(Slow(fail_at=2))
+        for number in range(4):
+            feed.send(frame(number))
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(sender, 5)
+
+    run_virtual(scenario())
