@@ -31,7 +31,7 @@ class Batch(Protocol):
     """Work collected over all calls."""
 
     def step(self) -> bool:
-        """Do some of it; True when more is due."""
+        """Do some of it; True when more is due. Must not raise: for one that does nothing more is done."""
 
 
 class Pacer:
@@ -87,9 +87,17 @@ class Pacer:
             self._timer = None
 
     def _run_batches(self) -> None:
-        more = [batch.step() for batch in self._batches]
+        more = [self._run(batch) for batch in tuple(self._batches)]
         if any(more):
             asyncio.get_running_loop().call_soon(self._run_batches)
+
+    def _run(self, batch: Batch) -> bool:
+        try:
+            return batch.step()
+        except Exception:
+            logger.exception("work collected over all calls failed; it is done no more")
+            self._batches = [other for other in self._batches if other is not batch]
+            return False
 
     def close(self) -> None:
         """Stop the timer."""
