@@ -68,7 +68,9 @@ def options() -> str:
                 'webhook_url = "https://voice.example.com"\n'
                 "\n"
                 "[agent]\n"
+                'stt = "moonshine"\n'
                 'llm = "openai/gpt-4.1-mini"\n'
+                'tts = "espeak"\n'
                 "\n"
                 "[vad.silero]\n"
                 "activation = 0.7\n"

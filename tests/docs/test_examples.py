@@ -51,6 +51,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path):
         cwd=tmp_path,
         env={**os.environ, "PATTER_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
+        check=False,
         text=True,
         timeout=60,
     )
@@ -76,6 +77,7 @@ def test_the_tests_on_a_page_pass(page, tmp_path):
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         capture_output=True,
+        check=False,
         text=True,
         timeout=120,
     )
