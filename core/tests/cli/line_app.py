@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import time
 
 from patter import Agent, LLMRecord, STTRecord, TTSRecord, hookimpl
 from patter.audio.formats import MULAW_8K
@@ -32,6 +34,7 @@ class DeafSTT(STT):
 
     async def close(self):
         self.closed.set()
+        await asyncio.sleep(float(os.environ.get("SLOW_CLOSE_S", "0")))
 
 
 class ToneTTS(TTS):
@@ -59,7 +62,11 @@ class SlowEnd:
 
     @hookimpl
     async def patter_call_ended(self):
-        await asyncio.sleep(float(os.environ.get("SLOW_END_S", "0")))
+        began = time.perf_counter()
+        try:
+            await asyncio.sleep(float(os.environ.get("SLOW_END_S", "0")))
+        finally:
+            print(f"patter_call_ended had {time.perf_counter() - began:.2f} s", file=sys.stderr, flush=True)
 
 
 agent = Agent(

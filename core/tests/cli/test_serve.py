@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -200,6 +201,7 @@ def test_without_a_public_address_it_says_how_to_get_one_and_which_setting(folde
 
 
 @pytest.mark.realtime
+@pytest.mark.behaviour("LC-08")
 def test_a_stop_refuses_new_calls_closes_media_and_tells_of_what_takes_long(served):
     process, url, _ = served(SLOW_END_S="2.5")
 
@@ -227,6 +229,29 @@ def test_a_stop_refuses_new_calls_closes_media_and_tells_of_what_takes_long(serv
     said = process.stderr.read()
     assert "still stopping: 1 call left ..." in said
     assert "stopped" in said.splitlines()[-1]
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("hanging", ["SLOW_END_S", "SLOW_CLOSE_S"])
+@pytest.mark.behaviour("LC-08")
+def test_a_stop_ends_in_time_even_if_a_hook_or_a_provider_hangs(served, hanging):
+    process, url, _ = served(**{hanging: "60"})
+
+    async def scene():
+        async with aiohttp.ClientSession() as http:
+            media = await connect(http, url)
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            code = await closing(media)
+            await asyncio.to_thread(process.wait, 20)
+            return code, time.monotonic() - began
+
+    code, took_s = asyncio.run(scene())
+    assert code == 1001
+    assert took_s < 10
+    assert process.returncode == 0
+    had_s = float(re.search(r"patter_call_ended had ([0-9.]+) s", process.stderr.read())[1])
+    assert had_s <= 3.2
 
 
 @pytest.mark.realtime
