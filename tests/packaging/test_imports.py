@@ -10,6 +10,7 @@ from imports import Import, imports_of
 
 PACKAGES = catalogue.load().packages
 CORE, *PLUGINS = PACKAGES
+PROVIDERS = [package for package in PLUGINS if package.folder.startswith("plugins/")]
 METADATA = "patter/plugins/_metadata.py"
 # Rooms that know no other room, and the modules so small and general that knowing them is knowing nobody.
 LEAF_ROOMS = ("audio", "providers", "records")
@@ -101,11 +102,20 @@ def test_a_simulator_is_imported_by_nothing_in_its_plugin(package):
 
 
 @pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.name)
-def test_plugins_leave_the_testing_kit_and_the_command_line_alone(package):
-    """A simulator is a tool for tests, and a command is a part of the command line; nothing else may load either."""
-    rest = [one for one in all_imports(package) if "/simulator" not in one.place and not one.for_types]
-    assert shown(one for one in rest if one.is_within("patter.testing") and not one.lazy) == []
-    assert shown(one for one in rest if one.is_within("patter.cli") and not one.lazy) == []
+def test_a_plugin_leaves_the_command_line_alone(package):
+    """A command is a part of the command line, and loads it when it runs."""
+    found = [one for one in all_imports(package) if one.is_within("patter.cli")]
+    assert shown(one for one in found if not (one.lazy or one.for_types)) == []
+
+
+@pytest.mark.parametrize("package", PROVIDERS, ids=lambda package: package.name)
+def test_a_provider_leaves_the_testing_kit_alone(package):
+    assert shown(one for one in all_imports(package) if one.is_within("patter.testing")) == []
+
+
+def test_nothing_of_ours_requires_the_gpl_distribution():
+    users = [package.dist for package in PACKAGES if "patter-espeak" in package.own_requirements()]
+    assert users == []
 
 
 def test_audio_providers_and_records_know_no_other_room():
