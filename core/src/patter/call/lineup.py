@@ -183,7 +183,7 @@ class Lineup:
         if isinstance(decision, Hangup):
             self._hopeless(decision.reason or f"{kind} failed")
             return False
-        if isinstance(decision, Switch) and self._switch(decision):
+        if isinstance(decision, Switch) and await self._switch(decision):
             return decision.kind == kind and not spoken
         if not isinstance(decision, Retry) and self._given_up(kind, error):
             if kind != "llm":
@@ -197,13 +197,17 @@ class Lineup:
     def _given_up(self, kind: str, error: Exception) -> bool:
         return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= REPAIRS
 
-    def _switch(self, decision: Switch) -> bool:
+    async def _switch(self, decision: Switch) -> bool:
+        before = self._parts.get(decision.kind)
         try:
             self._parts[decision.kind] = self._services.planner.part(decision.kind, decision.reference)
-            self._replace(decision.kind)
+            old = self._replace(decision.kind)
         except PatterError as error:
             logger.error("call %s: cannot switch %s: %s", self._call.id, decision.kind, error)
+            if before is not None:
+                self._parts[decision.kind] = before
             return False
+        await _close(decision.kind, old)
         return True
 
     def _replace(self, kind: ProviderKind) -> object:
@@ -221,8 +225,13 @@ class Lineup:
         return old
 
     async def rebuild(self, kind: ProviderKind) -> None:
-        """Make a provider anew and close the old one."""
-        await _close(kind, self._replace(kind))
+        """Make a provider anew and close the old one. Ends the call and raises `PatterError` when none can be made."""
+        try:
+            old = self._replace(kind)
+        except PatterError as error:
+            self._hopeless(f"{kind} {self._parts[kind].reference} cannot be made anew: {error}")
+            raise
+        await _close(kind, old)
 
     def _hopeless(self, reason: str) -> None:
         if self._end is not None:
@@ -239,12 +248,12 @@ class Lineup:
             ("noise filter", self.noise_filter),
             ("tools", self.voice.tools),
         ]
-        await asyncio.gather(
-            *(_close(kind, provider) for kind, provider in providers if provider is not None)
-        )
+        await asyncio.gather(*(_close(kind, provider) for kind, provider in providers))
 
 
 async def _close(kind: str, provider: Any) -> None:
+    if provider is None:
+        return
     try:
         closing = provider.close()
         if closing is not None:
