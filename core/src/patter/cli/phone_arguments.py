@@ -19,7 +19,9 @@ SETTINGS_FILE = "patter.toml"
 
 def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them; each wins over the settings file, which wins over the environment."""
-    parser.add_argument("--carrier", metavar="REF", help="the carrier, by the name that `patter providers carrier` shows")
+    parser.add_argument(
+        "--carrier", metavar="REF", help="the carrier, by the name that `patter providers carrier` shows"
+    )
     parser.add_argument(
         "--phone-number", metavar="NUMBER", help="the number the carrier gives you, such as +15550001234"
     )
