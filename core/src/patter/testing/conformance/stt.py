@@ -1,0 +1,154 @@
+"""What a recogniser must do."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from patter.audio.formats import AudioFormat
+from patter.providers.stt import STT, Final, Interim, SpeechStarted, STTEvent, UtteranceEnd
+from patter.records import ProviderKind, STTRecord
+from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.subject import Server, Subject, closed
+from patter.testing.word_errors import normalise
+
+#: a final answers `finalize()` within this, in s
+FINAL_S = 10.0
+
+
+class STTConformance(Conformance):
+    """Checks of `patter.providers.stt.STT`.
+
+    Attributes:
+        words: what `speech()` says, if there is any.
+    """
+
+    kind: ClassVar[ProviderKind] = "stt"
+    words: ClassVar[str] = ""
+
+    def speech(self, audio_format: AudioFormat) -> bytes:
+        """Speech that says `words`, in one of the provider's formats; silence by default."""
+        return audio_format.silence(audio_format.rate)
+
+    async def work(self, provider: Any) -> None:
+        """Recognise one utterance."""
+        await self.recognise(provider)
+
+    async def recognise(
+        self, stt: STT, *, chunk_ms: int = 20, audio_format: AudioFormat | None = None
+    ) -> list[STTEvent]:
+        """Events of one utterance up to the final that answers `finalize()`."""
+        chosen = audio_format or stt.input_formats()[0]
+        await stt.connect(chosen)
+        stt.interims_wanted(True)
+        stt.speech_started()
+        audio = self.speech(chosen)
+        step = chosen.bytes_for_ms(chunk_ms)
+        for start in range(0, len(audio), step):
+            await _taken(stt.send_audio(audio[start : start + step]))
+            await asyncio.sleep(0)
+        await stt.finalize()
+        events: list[STTEvent] = []
+        async with asyncio.timeout(FINAL_S):
+            async for event in stt.receive():
+                events.append(event)
+                if isinstance(event, Final):
+                    break
+        return events
+
+    def test_it_takes_formats_and_reports_known_events(self, server: Server) -> None:
+        async def check(subject: Subject) -> None:
+            stt = subject.make()
+            assert isinstance(stt, STT)
+            formats = stt.input_formats()
+            assert formats
+            assert all(isinstance(one, AudioFormat) for one in formats)
+            events = await self.recognise(stt)
+            assert all(isinstance(event, (Interim, Final, SpeechStarted, UtteranceEnd)) for event in events)
+            await closed(stt)
+
+        self.run(server, check)
+
+    def test_every_format_is_understood(self, server: Server) -> None:
+        async def check(subject: Subject) -> None:
+            for audio_format in subject.make().input_formats():
+                stt = subject.make()
+                self._assert_understood(await self.recognise(stt, audio_format=audio_format))
+                await closed(stt)
+
+        self.run(server, check)
+
+    @pytest.mark.parametrize("chunk_ms", [10, 20, 40, 100])
+    def test_frames_of_any_length_give_the_same_words(self, server: Server, chunk_ms: int) -> None:
+        async def check(subject: Subject) -> None:
+            stt = subject.make()
+            self._assert_understood(await self.recognise(stt, chunk_ms=chunk_ms))
+            await closed(stt)
+
+        self.run(server, check)
+
+    def _assert_understood(self, events: Sequence[STTEvent]) -> None:
+        text = " ".join(event.text for event in events if isinstance(event, Final))
+        assert normalise(text) == normalise(self.words)
+
+    def test_interims_come_before_the_final_if_they_are_claimed(self, server: Server) -> None:
+        if not self.words:
+            pytest.skip("words is not set")
+
+        async def check(subject: Subject) -> None:
+            assert isinstance(subject.record, STTRecord)
+            stt = subject.make()
+            events = await self.recognise(stt)
+            interims = [event for event in events if isinstance(event, Interim)]
+            if subject.record.interims:
+                assert interims
+            for interim in interims:
+                assert 0 <= interim.stable_chars <= len(interim.text)
+            await closed(stt)
+
+        self.run(server, check)
+
+    def test_one_final_for_an_utterance_and_none_for_silence(self, server: Server) -> None:
+        async def check(subject: Subject) -> None:
+            stt = subject.make()
+            events = await self.recognise(stt)
+            assert [type(event) for event in events].count(Final) == 1
+            await closed(stt)
+            silent = subject.make()
+            chosen = silent.input_formats()[0]
+            await silent.connect(chosen)
+            for _ in range(25):
+                await _taken(silent.send_audio(chosen.silence(chosen.rate // 50)))
+            await silent.finalize()
+            async with asyncio.timeout(FINAL_S):
+                final = await anext(aiter(silent.receive()))
+            assert isinstance(final, Final)
+            assert final.text == ""
+            await closed(silent)
+
+        self.run(server, check)
+
+    def test_receiving_ends_quietly_when_it_is_closed(self, server: Server) -> None:
+        async def check(subject: Subject) -> None:
+            stt = subject.make()
+            await stt.connect(stt.input_formats()[0])
+
+            async def read() -> list[STTEvent]:
+                return [event async for event in stt.receive()]
+
+            reading = asyncio.ensure_future(read())
+            await asyncio.sleep(0.01)
+            await closed(stt)
+            async with asyncio.timeout(1.0):
+                assert await reading == []
+
+        self.run(server, check)
+
+
+async def _taken(sending: Any) -> None:
+    if sending is not None and inspect.isawaitable(sending):
+        await sending
