@@ -309,3 +309,11 @@ def carrier(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return SimpleNamespace(
         loopback=loopback, agent=agent, written=written, read=read, until=until, number=NUMBER
     )
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_loaded() -> None:
+    """What onnxruntime opens for the whole process is open before a test counts descriptors."""
+    from patter_silero.session import SileroSession
+
+    SileroSession()

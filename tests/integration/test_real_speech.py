@@ -20,7 +20,7 @@ yaml = pytest.importorskip("yaml")
 for engine in ("patter_moonshine", "patter_espeak", "patter_silero"):
     pytest.importorskip(engine)
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("onnxruntime_loaded")]
 
 VOICE = Path(__file__).parents[2] / "contrib" / "demo" / "src" / "patter_demo" / "voice"
 SCRIPT = {
@@ -46,14 +46,6 @@ class Repeat(LLM):
 
     async def close(self):
         return None
-
-
-@pytest.fixture(autouse=True, scope="module")
-def loaded():
-    """Whatever onnxruntime opens for the process is open before descriptors are counted."""
-    from patter_silero.session import SileroSession
-
-    SileroSession()
 
 
 def words(line_id):
