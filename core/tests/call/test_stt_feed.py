@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 import pytest
 
@@ -28,16 +29,13 @@ class Direct:
 class Slow:
     """One that takes its time for each frame."""
 
-    def __init__(self, seconds=0.1, fail_at=None):
+    def __init__(self, seconds=0.1):
         self.taken = []
         self._seconds = seconds
-        self._fail_at = fail_at
 
     async def send_audio(self, chunk):
         await asyncio.sleep(self._seconds)
         self.taken.append(chunk)
-        if len(self.taken) == self._fail_at:
-            raise ConnectionError("the vendor hung up")
 
     async def finalize(self):
         self.taken.append("finalize")
@@ -178,14 +176,81 @@ def test_a_finalize_that_comes_while_the_stt_is_away_waits_for_the_next_one():
     run_virtual(scenario())
 
 
-def test_what_the_stt_raises_ends_the_sender():
+class FailingDirect(Direct):
+    """Raises on its third frame, and again whenever it is asked after that."""
+
+    closed = 0
+
+    def send_audio(self, chunk):
+        if len(self.taken) >= 2:
+            raise ConnectionError("the vendor hung up")
+        super().send_audio(chunk)
+
+    async def close(self):
+        self.closed += 1
+
+
+class FailingSlow(Slow):
+    closed = 0
+
+    async def send_audio(self, chunk):
+        if len(self.taken) >= 2:
+            raise ConnectionError("the vendor hung up")
+        await super().send_audio(chunk)
+
+    async def close(self):
+        self.closed += 1
+        raise OSError("not even that")
+
+
+class FailingFinalize(Direct):
+    closed = 0
+
+    async def finalize(self):
+        raise ConnectionError("the vendor hung up")
+
+    async def close(self):
+        self.closed += 1
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("make", [FailingDirect, FailingSlow, FailingFinalize])
+def test_an_stt_that_raises_is_closed_and_the_next_one_gets_all_it_did_not_take(make, caplog):
     async def scenario():
-        feed = STTFeed(MULAW_8K)
-        sender = asyncio.create_task(feed.run())
-        feed.attach(Slow(fail_at=2))
-        for number in range(4):
-            feed.send(frame(number))
-        with pytest.raises(ConnectionError):
-            await asyncio.wait_for(sender, 5)
+        async with feeding() as feed:
+            broken, next_one = make(), Direct()
+            feed.attach(broken)
+            for number in range(6):
+                feed.send(frame(number))
+                await asyncio.sleep(0.02)
+            feed.finalize()
+            await asyncio.sleep(3)
+            assert broken.closed == 1
+            taken = len(broken.taken)
+            feed.detach()
+            feed.send(frame(6))
+            feed.attach(next_one)
+            await asyncio.sleep(0.1)
+            assert broken.taken == [frame(number) for number in range(taken)]
+            # A final that was asked for in vain is asked for again, of everything.
+            assert next_one.taken == [*(frame(number) for number in range(taken, 7)), "finalize"]
+            assert feed.dropped_frames == 0
+
+    with caplog.at_level(logging.WARNING):
+        run_virtual(scenario())
+    assert "the vendor hung up" in caplog.text
+
+
+def test_an_stt_that_raises_on_what_waited_for_it_is_closed_too():
+    async def scenario():
+        async with feeding() as feed:
+            for number in range(5):
+                feed.send(frame(number))
+            broken, next_one = FailingDirect(), Direct()
+            feed.attach(broken)
+            await asyncio.sleep(0.1)
+            assert (broken.closed, broken.taken) == (1, [frame(0), frame(1)])
+            feed.attach(next_one)
+            assert next_one.taken == [frame(2), frame(3), frame(4)]
 
     run_virtual(scenario())
