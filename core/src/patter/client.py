@@ -109,6 +109,7 @@ class Patter:
         self.switchboard.unavailable_message = self.settings.unavailable_message
         self.switchboard.media_timeout_s = self.settings.media_timeout_s
         self._listener: Listener | None = None
+        self._started = False
         self._sweeper: asyncio.Task[None] | None = None
         self._stopped: asyncio.Event | None = None
         self._ready: asyncio.Future[str] | None = None
@@ -203,6 +204,7 @@ class Patter:
         from patter.server.application import build_application
         from patter.server.listener import Listener
 
+        self._started = True
         self._stopped = asyncio.Event()
         ready = self.ready
         if agent is not None:
@@ -280,13 +282,15 @@ class Patter:
     async def disconnect(self) -> None:
         """End all calls, stop listening, close everything; idempotent. `serve()` works again afterwards (LC-02)."""
         listener, self._listener = self._listener, None
+        started, self._started = self._started, False
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
         try:
             async with asyncio.timeout(SHUTDOWN_S):
                 await self.switchboard.drain(within_s=5.0)
-                await self.hooks().notify("patter_shutdown")
+                if started:
+                    await self.hooks().notify("patter_shutdown")
                 if listener is not None:
                     await listener.stop()
                 for trunk in self.switchboard.trunks.values():

@@ -26,7 +26,9 @@ def test_public_names_exist_and_are_ordered():
     names = patter.audio.__all__
     assert len(set(names)) == len(names)
     assert all(hasattr(patter.audio, name) for name in names)
-    public = {name for name in vars(patter.audio) if not name.startswith(("_", "@")) and name != "annotations"}
+    public = {
+        name for name in vars(patter.audio) if not name.startswith(("_", "@")) and name != "annotations"
+    }
     modules = {"convert", "formats", "g711", "mixing", "resample", "wav"}
     assert public - modules == set(names)
 

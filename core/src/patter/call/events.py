@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 
 #: pieces of user code (tools, async subscribers) of one call that run at a time (TL-09)
 USER_CODE_LIMIT = 8
+#: what asynchronous subscribers get to finish once the call is over, in s
+FINISH_S = 1.0
 
 #: every event with the type of its data; documented in docs/reference/events.md
 EVENTS: dict[str, str] = {
@@ -24,6 +26,7 @@ EVENTS: dict[str, str] = {
     "transcript_final": "str: a closed utterance",
     "turn_started": "int: number of the user turn",
     "llm_chunk": "str: a piece of the reply's text",
+    "usage": "Usage: the billed tokens of one request",
     "tool_call_started": "ToolCall",
     "agent_speech_started": "int: number of the agent turn",
     "agent_speech_ended": "int: number of the agent turn",
@@ -64,9 +67,15 @@ class EventStream:
                 logger.exception("a subscriber of %s failed", event)
                 continue
             if inspect.isawaitable(result):
-                task = asyncio.ensure_future(self._wait(event, result))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._start(event, result)
+
+    def _start(self, event: str, result: Any) -> None:
+        task = asyncio.ensure_future(self._wait(event, result))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if inspect.iscoroutine(result):
+            # A task that is cancelled before its turn has not begun the subscriber.
+            task.add_done_callback(lambda _: result.close())
 
     async def _wait(self, event: str, result: Any) -> None:
         async with self._slots:
@@ -76,8 +85,10 @@ class EventStream:
                 logger.exception("a subscriber of %s failed", event)
 
     async def close(self) -> None:
-        """Cancel subscribers that still run."""
-        tasks = list(self._tasks)
+        """Let subscribers that still run come to their end, at most 1 s long, then cancel them."""
+        tasks = tuple(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=FINISH_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
