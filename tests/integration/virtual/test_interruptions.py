@@ -258,6 +258,69 @@ async def test_a_strategy_that_raises_counts_as_not_yet(
     assert "Broken" in caplog.text or "broken" in caplog.text
 
 
+@pytest.mark.behaviour("BI-14")
+async def test_a_strategy_is_told_every_moment_of_a_pending_interruption(simcall: Any) -> None:
+    events: list[tuple[float, BargeInEvent]] = []
+
+    class Note(BargeInStrategy):
+        def evaluate(self, event: BargeInEvent) -> bool:
+            events.append((asyncio.get_running_loop().time(), event))
+            return False
+
+    def noting() -> BargeInStrategy:
+        return Note()
+
+    async with simcall(first_message=LONG, barge_in_strategies=[BargeInRecord("note", noting)]) as call:
+        await call.agent_says("Our opening")
+        began = asyncio.get_running_loop().time()
+        await call.caller_says("well I do see")
+        await call.agent_says("on Saturdays.")
+
+    kinds = [event.kind for _, event in events]
+    assert kinds[0] == "speech_start"
+    assert set(kinds) == {"speech_start", "speech_tick", "interim", "speech_end", "final"}
+    ticks = [at for at, event in events if event.kind == "speech_tick"]
+    assert {round((later - tick) * 1000) for tick, later in itertools.pairwise(ticks)} <= {100, 110}
+    latest = ""
+    for at, event in events:
+        latest = event.transcript if event.kind in ("interim", "final") else latest
+        assert event.transcript == latest
+        assert event.is_final is (event.kind == "final")
+        assert event.agent_speaking
+        assert 0 <= event.speech_ms <= (at - began) * 1000
+        assert 0 < event.agent_heard_ms <= (at - call.started_at) * 1000
+    assert latest == "well I do see"
+
+
+@pytest.mark.xfail(reason="the engine tells how much was heard when its clock last came by, not now")
+async def test_a_strategy_is_told_how_much_of_the_agent_was_heard_by_then(simcall: Any) -> None:
+    heard: list[tuple[float, float]] = []
+
+    class Note(BargeInStrategy):
+        def evaluate(self, event: BargeInEvent) -> bool:
+            heard.append((asyncio.get_running_loop().time(), event.agent_heard_ms))
+            return False
+
+    async with simcall(first_message=LONG, barge_in_strategies=[Note]) as call:
+        await call.agent_says("Our opening")
+        await call.caller_says("well I do see")
+        await call.quiet(100)
+
+    for at, told_ms in heard:
+        assert told_ms == pytest.approx((at - call.started_at) * 1000, abs=60)
+
+
+@pytest.mark.behaviour("BI-14")
+async def test_a_strategy_that_must_be_awaited_is_refused(simcall: Any, phone: Any) -> None:
+    class Late(BargeInStrategy):
+        async def evaluate(self, event: BargeInEvent) -> bool:  # type: ignore[override]
+            return True
+
+    for strategy in (Late(), Late, BargeInRecord("late", Late)):
+        async with simcall(first_message=LONG, barge_in_strategies=[strategy]) as call:
+            assert call.refusal is not None
+
+
 async def test_an_application_interrupts_the_agent(simcall: Any) -> None:
     async with simcall(first_message=LONG) as call:
         await call.agent_says("Our opening")

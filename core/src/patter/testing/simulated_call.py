@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from patter.markers import hookimpl
 from patter.providers.carrier import CallOffer, Connect, Refuse
 from patter.testing.fake_carrier import Dialled, FakeCarrier
+from patter.testing.leftovers import left_over
 from patter.testing.scene import Scene, ScriptedReply
 from patter.testing.simulated_caller import FRAME_S, Ear, Mouth, Spoken
 from patter.testing.simulated_line import SimulatedLine
@@ -205,6 +206,7 @@ class SimulatedCall:
     async def _abandon(self) -> None:
         if self.line is not None:
             self.line.drop()
+            await asyncio.wait(self._tasks, timeout=TEARDOWN_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -213,31 +215,13 @@ class SimulatedCall:
     async def _check_leaks(self) -> None:
         """Raise `AssertionError` with the names of what the call left over."""
         deadline = self._now() + TEARDOWN_S
-        while (left := self._left_over()) and self._now() < deadline:  # noqa: ASYNC110 - of foreign tasks
+        while (left := left_over(self)) and self._now() < deadline:  # noqa: ASYNC110 - of foreign tasks
             await asyncio.sleep(0.1)
         unexpected = [f"{one.reference} failed: {one.error!r}" for one in self.failures if one.kind == "core"]
         if left or unexpected:
             raise AssertionError(
                 self._with_timeline("the call left over: " + "; ".join([*left, *unexpected]))
             )
-
-    def _left_over(self) -> list[str]:
-        assert self.line is not None
-        left = list(self.summary.leaks) if self.summary is not None else ["a summary that never came"]
-        if self.call is not None:
-            mine = f"{self.call.id} "
-            left += sorted(
-                f"task {one.get_name()}" for one in asyncio.all_tasks() if one.get_name().startswith(mine)
-            )
-            if self.phone.switchboard.line(self.call.id) is not None:
-                left.append("its line at the switchboard")
-        open_parts = {
-            "the carrier's connection": self.line.is_open,
-            "a stream of the LLM": self.scene.model.open_streams > 0,
-            "a synthesis of the TTS": self.scene.voice.open_streams > 0,
-            "the connection of the STT": self.scene.recogniser.report is not None,
-        }
-        return left + [name for name, is_open in open_parts.items() if is_open]
 
     # -- what the caller does
 

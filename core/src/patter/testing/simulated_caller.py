@@ -57,6 +57,7 @@ class Ear:
         self._last_number = -1
         self._offset = 0
         self._runs: list[list[float]] = []
+        self._cut = False
         self.lines: list[Spoken] = []
 
     def plays(self, played: PlayedAudio) -> None:
@@ -78,6 +79,8 @@ class Ear:
         self._coming.clear()
         self._reader.reset()
         self._carried = 0
+        self._last_number = -1
+        self._cut = True
 
     def listen(self, t: float) -> None:
         """Hear what has been played by then."""
@@ -101,10 +104,11 @@ class Ear:
         self._sounded(frame.start, frame.end)
 
     def _sounded(self, start: float, end: float) -> None:
-        if self._runs and start - self._runs[-1][1] <= PAUSE_S:
+        if self._runs and not self._cut and start - self._runs[-1][1] <= PAUSE_S:
             self._runs[-1][1] = end
         else:
             self._runs.append([start, end])
+        self._cut = False
 
     def sounding(self, t: float) -> bool:
         """Whether agent audio is being heard, or about to be without a pause."""
