@@ -34,7 +34,7 @@ from patter.call.session_state import AGENT_STATES
 from patter.call.stt_feed import STTFeed
 from patter.call.tasks import CallTasks
 from patter.call.types import CallFailure, CallSummary
-from patter.errors import InputError, PatterError, ProviderDisconnected, ProviderTimeout
+from patter.errors import InputError, ProviderDisconnected, ProviderTimeout
 from patter.providers.carrier import (
     AudioReceived,
     CallStatus,
@@ -324,7 +324,7 @@ class CallSession:
                 async for event in stt.receive():
                     self._stt_event(event)
                 error: Exception = ProviderDisconnected("the STT ended its stream")
-            except PatterError as failure:
+            except Exception as failure:  # whatever a plugin raises is healed alike (LC-12)
                 error = failure
             self._feed.detach()
             if self._ending is not None:
