@@ -12,8 +12,10 @@ import textwrap
 
 import pytest
 
-from patter import hookimpl
+from patter import TTSRecord, hookimpl
+from patter.audio.formats import MULAW_8K
 from patter.errors import ProviderNotFoundError
+from patter.providers.tts import TTS
 
 EARS = """
     from patter import STTRecord, hookimpl
@@ -24,7 +26,8 @@ EARS = """
 """
 DISTRIBUTIONS = {
     "patter-fine": """
-        from patter import hookimpl
+        from patter import TTSRecord, hookimpl
+from patter.audio.formats import MULAW_8K
 
         turns = []
 
@@ -35,14 +38,16 @@ DISTRIBUTIONS = {
     "patter-broken": "import a_module_that_is_nowhere",
     "patter-quits": "raise SystemExit('this machine will not do')",
     "patter-raises": """
-        from patter import hookimpl
+        from patter import TTSRecord, hookimpl
+from patter.audio.formats import MULAW_8K
 
         @hookimpl
         def patter_register_tts():
             raise RuntimeError("the licence server is down")
     """,
     "patter-misspelt": """
-        from patter import hookimpl
+        from patter import TTSRecord, hookimpl
+from patter.audio.formats import MULAW_8K
 
         @hookimpl
         def patter_turn_endet(call, turn):
@@ -250,11 +255,25 @@ def test_a_set_up_hook_that_raises_costs_its_call_alone(carrier):
             if call.caller.endswith("1"):
                 raise RuntimeError("not this caller")
 
+    closed = []
+
+    class Voice(TTS):
+        def output_format(self):
+            return MULAW_8K
+
+        async def synthesize(self, text):
+            yield carrier.written(text + " ")
+
+        async def close(self):
+            closed.append(self)
+
     async def scenario():
-        async with carrier.loopback(plugins=[Picky()], unavailable_message="Busy.") as served:
+        agent = carrier.agent(tts=TTSRecord("voice", Voice))
+        async with carrier.loopback(agent, plugins=[Picky()], unavailable_message="Busy.") as served:
             good = await served.ring("+15550000002")
             refused = await served.ring("+15550000001")
             await served.ended(refused, total=1)
+            assert len(closed) == 1  # what was made for it
             assert (refused.spoken, served.summaries[0].connected) == (["Busy."], False)
             await served.hears(good, "Hello.")
             await served.listening(good)

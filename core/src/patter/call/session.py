@@ -128,6 +128,10 @@ class CallSession:
             self._apply(self._machine.end(CallStatus.COMPLETED, "the server is shutting down", self._now()))
         return await self._close()
 
+    async def discard(self) -> None:
+        """Release what was made for a call that is not carried after all."""
+        await self._lineup.close()
+
     def _open(self) -> None:
         detector = self._lineup.open_detector(self._vad_event, self._ledger)
         self._listening = Listening(

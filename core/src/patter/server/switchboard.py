@@ -238,6 +238,7 @@ class Switchboard:
             trunk.record.clear,
             transfer=bool(trunk.record.transfers),
         )
+        session = None
         try:
             session = self._maker.session(call, line.plan, leg, started, hooks)
             await hooks.notify("patter_call_setup")
@@ -246,6 +247,8 @@ class Switchboard:
                 "call %s cannot be set up: %s", call.id, error, exc_info=not isinstance(error, PatterError)
             )
             await self._apologise(line)
+            if session is not None:
+                await session.discard()
             return None
         self._registry.update(call.id, CallStatus.IN_PROGRESS, self._now())
         line.session = session
