@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import threading
 from typing import Any
 
 import pytest
@@ -287,3 +289,26 @@ def _break(call: Any) -> None:
     from patter.errors import ProviderAuthError
 
     call.scene.recogniser.fail(ProviderAuthError("the key was refused"))
+
+
+@pytest.mark.behaviour("LC-03")
+async def test_a_thousand_calls_leave_descriptors_threads_and_memory_at_their_level(simcall: Any) -> None:
+    """After the 500 finished calls that the phone remembers; what each call leaves for 2 s is the test above."""
+    agent = Agent(stt="fake", llm="fake", tts="fake", vad="fake", first_message="Hi")
+
+    async def calls(count: int) -> tuple[int, int, int]:
+        for number in range(count):
+            async with simcall(agent) as call:
+                if number % 2:
+                    await asyncio.sleep(0.05)
+                else:
+                    await call.drop_connection()
+        gc.collect()
+        descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        return len(gc.get_objects()), descriptors, threading.active_count()
+
+    objects, descriptors, threads = await calls(600)
+    after, *others = await calls(1000)
+
+    assert after - objects < 1000
+    assert others == [descriptors, threads]

@@ -196,6 +196,10 @@ class Scenes:
         """Give a call the scene that was prepared for it; before its media starts."""
         self._scenes[call_id] = scene
 
+    def drop(self, call_id: str) -> None:
+        """The call is over."""
+        self._scenes.pop(call_id, None)
+
 
 def scene_of(context: ProviderContext) -> Scene:
     """The scene of the call that a provider is made for."""

@@ -168,6 +168,7 @@ class SimulatedCall:
             finally:
                 await line.close()
                 carrier.disconnect_line(self.carrier_call_id)
+                carrier.scenes.drop(answer.call_id)
 
         loop = asyncio.get_running_loop()
         self._tasks = [
