@@ -26,8 +26,7 @@ EARS = """
 """
 DISTRIBUTIONS = {
     "patter-fine": """
-        from patter import TTSRecord, hookimpl
-from patter.audio.formats import MULAW_8K
+        from patter import hookimpl
 
         turns = []
 
@@ -38,16 +37,14 @@ from patter.audio.formats import MULAW_8K
     "patter-broken": "import a_module_that_is_nowhere",
     "patter-quits": "raise SystemExit('this machine will not do')",
     "patter-raises": """
-        from patter import TTSRecord, hookimpl
-from patter.audio.formats import MULAW_8K
+        from patter import hookimpl
 
         @hookimpl
         def patter_register_tts():
             raise RuntimeError("the licence server is down")
     """,
     "patter-misspelt": """
-        from patter import TTSRecord, hookimpl
-from patter.audio.formats import MULAW_8K
+        from patter import hookimpl
 
         @hookimpl
         def patter_turn_endet(call, turn):
