@@ -39,9 +39,14 @@ class STTConformance(Conformance):
         await self.recognise(provider)
 
     async def recognise(
-        self, stt: STT, *, chunk_ms: int = 20, audio_format: AudioFormat | None = None
+        self,
+        stt: STT,
+        *,
+        chunk_ms: int = 20,
+        audio_format: AudioFormat | None = None,
+        real_time: bool = False,
     ) -> list[STTEvent]:
-        """Events of one utterance up to the final that answers `finalize()`."""
+        """Events of one utterance up to the final that answers `finalize()`; `real_time` feeds it as a call does."""
         chosen = audio_format or stt.input_formats()[0]
         await stt.connect(chosen)
         stt.interims_wanted(True)
@@ -50,7 +55,7 @@ class STTConformance(Conformance):
         step = chosen.bytes_for_ms(chunk_ms)
         for start in range(0, len(audio), step):
             await _taken(stt.send_audio(audio[start : start + step]))
-            await asyncio.sleep(0)
+            await asyncio.sleep(chunk_ms / 1000 if real_time else 0)
         await stt.finalize()
         events: list[STTEvent] = []
         async with asyncio.timeout(FINAL_S):
@@ -102,7 +107,7 @@ class STTConformance(Conformance):
         async def check(subject: Subject) -> None:
             assert isinstance(subject.record, STTRecord)
             stt = subject.make()
-            events = await self.recognise(stt)
+            events = await self.recognise(stt, real_time=True)
             interims = [event for event in events if isinstance(event, Interim)]
             if subject.record.interims:
                 assert interims
