@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,9 @@ def _check(windows: NDArray[np.float32], states: NDArray[np.float32], rate: int)
 
 def _load(file: Path) -> Any:
     try:
+        # onnxruntime 1.32 collects usage in a database of its own, which it opens at import, unless told not to:
+        # no telemetry leaves a machine through Patter (SC-10).
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
     except ImportError as error:
         raise ConfigError(
