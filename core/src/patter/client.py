@@ -28,6 +28,7 @@ from patter.server.call_maker import PhoneCallMaker
 from patter.server.line import Trunk
 from patter.server.switchboard import Switchboard
 from patter.server.tokens import MediaTokens
+from patter.stall_monitor import StallMonitor
 
 if TYPE_CHECKING:
     from patter.agent import Agent
@@ -94,7 +95,8 @@ class Patter:
         self._address = PublicAddress(self.settings.webhook_url)
         self._planner = Planner(self.plugins, self._file, environ)
         self._shared = SharedObjectPool()
-        self._pacer = Pacer(self.environment.clock)
+        self.stall_monitor = StallMonitor(self.environment.clock)
+        self._pacer = Pacer(self.environment.clock, self.stall_monitor)
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
         self._admission = Admission(self.settings.max_calls)
         ring_ttl = self._ring_s(None) + TOKEN_GRACE_S
@@ -225,6 +227,7 @@ class Patter:
         if self.settings.webhook_url is None:  # also when serving again, perhaps on another port (LC-02)
             self._address.settle(self._listener.url)
         self._sweeper = asyncio.ensure_future(self._sweep())
+        self.stall_monitor.start()
         self._admission.reopen()
         self.switchboard.ready = True
         ready.set_result(self._listener.url)
@@ -301,6 +304,7 @@ class Patter:
             )
         self.switchboard.trunks.clear()
         self._pacer.close()
+        self.stall_monitor.stop()
         self._vads.close()
         await self._shared.close()
         self._shared = SharedObjectPool()

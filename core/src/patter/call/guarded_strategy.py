@@ -21,7 +21,7 @@ class GuardedStrategy(BargeInStrategy):
 
     def __init__(self, strategy: BargeInStrategy, name: str, clock: Clock) -> None:
         self._strategy = strategy
-        self._name = name
+        self.name = name
         self._now = clock.monotonic
         self._slow = 0
 
@@ -33,7 +33,7 @@ class GuardedStrategy(BargeInStrategy):
         try:
             return self._strategy.evaluate(event)
         except Exception:
-            logger.error("barge-in strategy %s raised", self._name)
+            logger.error("barge-in strategy %s raised", self.name)
             raise
         finally:
             if self._now() - began > SLOW_S:
@@ -41,7 +41,7 @@ class GuardedStrategy(BargeInStrategy):
                 if self._slow == SLOW_TIMES:
                     logger.error(
                         "barge-in strategy %s took over 5 ms three times and is muted for this call",
-                        self._name,
+                        self.name,
                     )
 
     def reset(self) -> None:

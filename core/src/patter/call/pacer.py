@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from patter.environment import Clock
+
+if TYPE_CHECKING:
+    from patter.stall_monitor import StallMonitor
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +38,11 @@ class Batch(Protocol):
 
 
 class Pacer:
-    """Runs while calls or batches are registered; idle otherwise."""
+    """Runs while calls or batches are registered, and the stall monitor with it; idle otherwise."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, stalls: StallMonitor | None = None) -> None:
         self._clock = clock
+        self._stalls = stalls
         self._calls: set[Paced] = set()
         self._batches: list[Batch] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -50,6 +54,8 @@ class Pacer:
         if self._timer is None:
             self._next = self._clock.monotonic()
             self._arm()
+            if self._stalls is not None:
+                self._stalls.watch()
 
     def remove(self, call: Paced) -> None:
         """Step it no more; harmless when it is not there."""
@@ -84,7 +90,7 @@ class Pacer:
         if self._calls:
             self._arm()
         else:
-            self._timer = None
+            self.close()
 
     def _run_batches(self) -> None:
         more = [self._run(batch) for batch in tuple(self._batches)]
@@ -104,3 +110,5 @@ class Pacer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._stalls is not None:
+            self._stalls.rest()
