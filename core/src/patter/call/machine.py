@@ -95,6 +95,7 @@ class SessionMachine:
         if self.state in (State.DRAINING, State.ENDED) or not text.strip():
             return []
         self._stop_reply(t)
+        self.turns.open = None  # what the caller says before it is heard waits for its end
         self._start_reply("announcement", text, t)
         return self._take()
 
@@ -128,6 +129,8 @@ class SessionMachine:
 
     def speech_started(self, t: float) -> list[Action]:
         """The caller's speech begins (VAD, or the STT where there is none)."""
+        if self.state is State.ENDED:
+            return []
         self._speech_began, self._speech_ended, self._covered = t, None, False
         self.turns.speech_started()
         self._actions.append(Emit("user_speech_started"))
@@ -136,6 +139,8 @@ class SessionMachine:
 
     def speech_ended(self, t: float) -> list[Action]:
         """The caller's speech ends (VAD)."""
+        if self.state is State.ENDED:
+            return []
         self._speech_ended = t
         self._actions.append(Emit("user_speech_ended"))
         finalize = self.settings.turn_end == "vad" and not self._covered
@@ -152,6 +157,8 @@ class SessionMachine:
 
     def interim(self, text: str, t: float) -> list[Action]:
         """A partial transcript; it never changes a dispatched text (TN-02)."""
+        if self.state is State.ENDED:
+            return []
         if not self._finalizing:
             self.watch.answered()
         self._actions.append(Emit("transcript_partial", text))
@@ -195,10 +202,8 @@ class SessionMachine:
         decision = self.barge_in.final(text, t)
         self._decide(decision, t)
         if decision is not None and decision.outcome == "confirmed":
-            if late and reply.user_turn is not None and self.turns.open is not None:
-                self._dispatch(self.turns.merge_into_open(text, t, self._trigger()), t)
-            else:
-                self._dispatch(self.turns.take(text, t, self._trigger(), agent_unheard=False), t)
+            goes_on = late and reply.user_turn is not None
+            self._dispatch(self.turns.take_over_agent(text, t, self._trigger(), goes_on=goes_on), t)
             return
         self.backchannels += 1
         if began_before:
@@ -209,11 +214,8 @@ class SessionMachine:
 
     def commit_turn(self, t: float) -> list[Action]:
         """`call.commit_turn()` in mode `manual` (TN-21)."""
-        if self.state is State.SPEAKING:
-            self._interrupt(t)
-        if self.state in (State.LISTENING, State.THINKING):
-            self._stop_reply(t)
-            self._dispatch(self.turns.commit(t), t)
+        if self.state in (State.LISTENING, State.THINKING, State.SPEAKING):
+            self._dispatch(self.turns.commit(t, agent_unheard=self.state is State.THINKING), t)
         return self._take()
 
     # -- deciding about interruptions
@@ -242,9 +244,10 @@ class SessionMachine:
             self._actions.append(SendClear())
 
     def interrupt(self, t: float) -> list[Action]:
-        """Stop the agent, because the application asked for it."""
+        """Stop the agent, because the application asked for it; what the caller said meanwhile is answered now."""
         if self.state is State.SPEAKING:
             self._interrupt(t)
+            self._after_silence(t)
         return self._take()
 
     def _interrupt(self, t: float) -> None:
@@ -352,11 +355,8 @@ class SessionMachine:
         self.reply = None
         if began is not None:
             self._actions += (Emit("agent_speech_ended", reply.reply), WantInterims(False))
-        latency = None
-        if began is not None and reply.speech_ended_at is not None:
-            latency = (began - reply.speech_ended_at) * 1000
         report = TurnReport(
-            reply.reply, reply.user_text, text, interrupted, heard_ms, latency, dict(reply.timings)
+            reply.reply, reply.user_text, text, interrupted, heard_ms, reply.latency_ms, dict(reply.timings)
         )
         self._actions.append(Emit("turn_ended", report))
 
@@ -381,15 +381,14 @@ class SessionMachine:
         step = self.watch.time_passed(t)
         if step == "finalize":
             self._ask_final()
-        elif step == "reconnect":
-            self._actions.append(ReconnectSTT())
-        elif step == "failed":
-            self._actions.append(STTSilent())
+        elif step is not None:
+            self._actions.append(ReconnectSTT() if step == "reconnect" else STTSilent())
 
     def deadline(self, t: float) -> float | None:
         """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
         if self.state in (State.IDLE, State.ENDED):
             return None
         longest = self.started_at + self.settings.max_duration_s
-        moments = (self.barge_in.deadline(t), self.watch.deadline(), self._drain_deadline)
+        barge_in = self.barge_in.deadline(t) if self.state is State.SPEAKING else None
+        moments = (barge_in, self.watch.deadline(), self._drain_deadline)
         return min(longest, *(moment for moment in moments if moment is not None), longest)

@@ -50,6 +50,11 @@ class Outbox:
             self._control.append(self._protocol.clear())
             self._wake.set()
 
+    @property
+    def waiting(self) -> tuple[Chunk, ...]:
+        """The audio that waits behind the message being sent."""
+        return tuple(self._audio)
+
     def drop_audio(self) -> int:
         """The socket is stalled: forget the audio that waits; returns its chunks."""
         count = len(self._audio)

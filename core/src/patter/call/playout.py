@@ -10,9 +10,12 @@ Positions are samples of agent audio counted over the whole call. Times are seco
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
+
+from patter.call.audio_queue import take
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -82,6 +85,7 @@ class _Speech:
     ended: bool = False
     next_mark: int = 0
     paused: bool = False
+    begun: bool = False
     tail: deque[_Emitted] = field(default_factory=deque)
 
 
@@ -193,7 +197,8 @@ class Playout:
         if speech is None or speech.paused:
             return []
         chunks: list[Chunk] = []
-        limit = self._played(t) + self._lead
+        # what the socket has not taken yet does not count as under way, or a stall would end in a burst
+        limit = min(self._played(t), self._sent) + self._lead
         while (room := limit - self._emitted) > 0:
             chunk = self._next_chunk(speech, room, t)
             if chunk is None:
@@ -227,7 +232,7 @@ class Playout:
         size = min(left, self._chunk)
         if size > room or (size < self._least and not sentence.complete):
             return None
-        payload = _take(sentence.pending, size * self._unit)
+        payload = take(sentence.pending, size * self._unit)
         self._start_clock(t)
         self._keep(speech, _Emitted(sentence, self._emitted, payload), t)
         self._emitted += size
@@ -256,11 +261,23 @@ class Playout:
 
     def sent(self, chunk: Chunk, t: float) -> bool:
         """The connection accepted a chunk; True when it is the first of its turn (BI-01)."""
-        self._sent = max(self._sent, chunk.end)
+        self._sent = max(self._sent, min(chunk.end, self._emitted))
         speech = self._speech
         if speech is None or speech.turn != chunk.turn:
             return False
-        return chunk.end - len(chunk.payload) // self._unit == speech.start
+        start = chunk.end - len(chunk.payload) // self._unit
+        anchor = self._anchor
+        if not speech.paused and (anchor is None or anchor[0] + (start - anchor[1]) / self._rate < t):
+            self._anchor = (t, start)  # the socket took it so late that the carrier had run dry
+        first, speech.begun = not speech.begun, True
+        return first
+
+    def take_back(self, chunks: Sequence[Chunk]) -> None:
+        """The last chunks that were handed out will not be sent; they are handed out again (LC-11)."""
+        for name in (name for chunk in chunks for name in chunk.marks):
+            self._waiting.pop(name, None)
+        if self._speech is not None and chunks and chunks[0].turn == self._speech.turn:
+            self._rewind(self._speech, chunks[0].end - len(chunks[0].payload) // self._unit)
 
     # -- hearing
 
@@ -340,7 +357,10 @@ class Playout:
         if speech is None or speech.paused:
             return
         speech.paused = True
-        back_to = max(self.heard(t) - self._samples(REPEAT_MS), speech.start)
+        self._rewind(speech, max(self.heard(t) - self._samples(REPEAT_MS), speech.start))
+        self._waiting.clear()
+
+    def _rewind(self, speech: _Speech, back_to: int) -> None:
         while speech.tail and speech.tail[-1].start + len(speech.tail[-1].payload) // self._unit > back_to:
             emitted = speech.tail.pop()
             skip = max(0, back_to - emitted.start) * self._unit
@@ -349,7 +369,6 @@ class Playout:
             speech.sending = speech.sentences.index(emitted.sentence)
         self._sent = min(self._sent, self._emitted)
         self._anchor = None
-        self._waiting.clear()
 
     def resume(self) -> None:
         """Go on where `pause` took back to."""
@@ -373,27 +392,7 @@ class Playout:
         self._speech = None
         self._anchor = None
         self._waiting.clear()
-        self._emitted = max(self._emitted, self._sent, heard)
+        self._emitted = self._sent = max(self._emitted, self._sent, heard)
         self._floor = self._emitted
         self._confirmed = min(self._confirmed, heard)
         return heard
-
-
-def _take(pending: deque[bytes | memoryview], size: int) -> bytes:
-    """Exactly `size` bytes from the front; without a copy when one piece fits."""
-    first = pending[0]
-    if len(first) > size:
-        pending[0] = first[size:]
-        return bytes(first[:size])
-    pending.popleft()
-    if len(first) == size:
-        return bytes(first)
-    parts = bytearray(first)
-    while len(parts) < size:
-        piece = pending.popleft()
-        missing = size - len(parts)
-        if len(piece) > missing:
-            pending.appendleft(piece[missing:])
-            piece = piece[:missing]
-        parts += piece
-    return bytes(parts)

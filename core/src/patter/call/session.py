@@ -189,10 +189,10 @@ class CallSession:
     def step(self, t: float) -> None:
         """Send what is due and look at the machine's clock."""
         machine = self._machine
-        for chunk in machine.playout.step(t):
-            self._outbox.audio(chunk)
+        if not self._is_stalled(t):
+            for chunk in machine.playout.step(t):
+                self._outbox.audio(chunk)
         self.mouth.audio_left()
-        self._watch_socket(t)
         deadline = machine.deadline(t)
         if (deadline is not None and deadline <= t) or machine.playout.finished(t):
             self._apply(machine.time_passed(t))
@@ -205,14 +205,16 @@ class CallSession:
             times.append(t + 0.1)
         self.due = min(times, default=None)
 
-    def _watch_socket(self, t: float) -> None:
+    def _is_stalled(self, t: float) -> bool:
         """A socket that takes no data slows nobody but its own call, and ends it after 5 s (LC-11)."""
         blocked = self._outbox.blocked_s(t)
         if blocked < STALLED_S and self._leg.connection.unsent_bytes() < UNSENT_BYTES:
-            return
+            return False
+        self._machine.playout.take_back(self._outbox.waiting)
         self.dropped_audio_ms += self._outbox.drop_audio() * 40.0
         if blocked >= STALLED_END_S:
             self._apply(self._machine.end(CallStatus.FAILED, "the carrier's socket takes no data", t))
+        return True
 
     def _apply(self, actions: Iterable[Action]) -> None:
         for action in actions:

@@ -46,6 +46,13 @@ class Reply:
     made: bool = False
     timings: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def latency_ms(self) -> float | None:
+        """From the end of the caller's speech to the first sent audio; None without either."""
+        if self.first_audio_at is None or self.speech_ended_at is None:
+            return None
+        return (self.first_audio_at - self.speech_ended_at) * 1000
+
 
 #: the states as applications see them
 AGENT_STATES: dict[State, AgentState] = {

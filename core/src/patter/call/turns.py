@@ -47,8 +47,8 @@ def is_artefact(text: str) -> bool:
 
 
 def merge(earlier: str, later: str) -> str:
-    """One text of two finals: the later one alone if it begins with the earlier one (TN-02)."""
-    if not earlier or plain(later).startswith(plain(earlier)):
+    """One text of two finals: the later one alone if it begins with the words of the earlier one (TN-02)."""
+    if not earlier or f"{plain(later)} ".startswith(f"{plain(earlier)} "):
         return later
     return f"{earlier} {later}" if later else earlier
 
@@ -62,6 +62,16 @@ class OpenTurn:
     trigger: EosTrigger
     first_dispatch: float
     restarts: int = 0
+
+    def is_spent(self, t: float) -> bool:
+        """Whether it was restarted as often or as late as a turn may be: a caller cannot put off every answer."""
+        return self.restarts >= RESTARTS or t - self.first_dispatch > RESTART_WINDOW_S
+
+    def restart(self, text: str) -> Dispatch:
+        """Answer it again, with more text."""
+        self.restarts += 1
+        self.text = merge(self.text, text)
+        return Dispatch(self.turn, self.text, self.trigger, restart=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +135,20 @@ class Turns:
             # The agent is about to speak on its own account (a greeting); the text waits for its end.
             self.hold(text, triggers=True)
             return None
-        if turn.restarts >= RESTARTS or t - turn.first_dispatch > RESTART_WINDOW_S:
+        if turn.is_spent(t):
             self.hold(text, triggers=True)
             return None
-        turn.restarts += 1
-        turn.text = merge(turn.text, text)
-        return Dispatch(turn.turn, turn.text, turn.trigger, restart=True)
+        return turn.restart(text)
 
-    def merge_into_open(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
-        """A late final of the turn that was just interrupted: the turn starts again with both texts (TN-20)."""
+    def take_over_agent(self, text: str, t: float, trigger: EosTrigger, *, goes_on: bool) -> Dispatch | None:
+        """A final that interrupted the agent.
+
+        `goes_on`: it is a late final of the turn that was being answered, which starts again with both texts (TN-20).
+        """
         turn = self.open
-        if turn is None:
-            return self._dispatch(text, t, trigger)
-        turn.text = merge(turn.text, text)
-        return Dispatch(turn.turn, turn.text, turn.trigger, restart=True)
+        if self.manual or not goes_on or turn is None or turn.is_spent(t):
+            return self.take(text, t, trigger, agent_unheard=False)
+        return turn.restart(self._with_held(text))
 
     def hold(self, text: str, *, triggers: bool) -> None:
         """Keep a text for the next user turn; a backchannel alone does not start one (BI-20)."""
@@ -151,15 +161,24 @@ class Turns:
             return self._dispatch("", t, trigger)
         return None
 
-    def commit(self, t: float) -> Dispatch | None:
-        """`call.commit_turn()`: answer what was collected (TN-21)."""
-        return self._dispatch("", t, "manual_commit") if self._held else None
+    def commit(self, t: float, *, agent_unheard: bool) -> Dispatch | None:
+        """`call.commit_turn()`: answer what was collected, together with what nothing was heard in answer to (TN-21)."""
+        if not self._held:
+            return None
+        turn = self.open
+        if agent_unheard and turn is not None and not turn.is_spent(t):
+            return turn.restart(self._with_held(""))
+        return self._dispatch("", t, "manual_commit")
 
-    def _dispatch(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
+    def _with_held(self, text: str) -> str:
+        """What waited, and then `text`."""
         whole = ""
         while self._held:
             whole = merge(whole, self._held.popleft().text)
-        whole = merge(whole, text) if text else whole
+        return merge(whole, text) if text else whole
+
+    def _dispatch(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
+        whole = self._with_held(text)
         self.count += 1
         self.open = OpenTurn(self.count, whole, trigger, t)
         return Dispatch(self.count, whole, trigger)
