@@ -40,7 +40,9 @@ class Agent(BaseModel):
         None, help="A realtime engine in place of stt, llm and tts.", variable="PATTER_ENGINE"
     )
     vad: Any = option(
-        None, help="Voice activity detection; without it an installed one is used.", variable="PATTER_VAD"
+        None,
+        help="Voice activity detection; unset takes an installed one, False none.",
+        variable="PATTER_VAD",
     )
     noise_filter: Any = option(None, help="A filter on the caller's audio, off by default.")
     language: str = option(

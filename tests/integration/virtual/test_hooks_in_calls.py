@@ -203,10 +203,13 @@ async def test_a_hook_that_fails_at_set_up_ends_the_call_with_an_apology(simcall
         async def patter_call_setup(self, call: Any) -> None:
             raise LookupError("no database")
 
+    failures: list[HookFailure] = []
+    phone.on_hook_failure = failures.append
     phone.register(Broken())
     async with simcall(first_message="Hello.") as call:
         summary = await call.ended()
 
+    assert [failure.hook for failure in failures] == ["patter_call_setup"]
     assert not summary.connected
     assert summary.outcome is CallStatus.FAILED
     assert call.carrier.spoken == [(call.carrier_call_id, phone.settings.unavailable_message)]

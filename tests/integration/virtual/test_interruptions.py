@@ -292,7 +292,6 @@ async def test_a_strategy_is_told_every_moment_of_a_pending_interruption(simcall
     assert latest == "well I do see"
 
 
-@pytest.mark.xfail(reason="the engine tells how much was heard when its clock last came by, not now")
 async def test_a_strategy_is_told_how_much_of_the_agent_was_heard_by_then(simcall: Any) -> None:
     heard: list[tuple[float, float]] = []
 

@@ -8,7 +8,7 @@ and answers with at most one `Interruption`: confirmed, unconfirmed or rejected.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -63,7 +63,8 @@ class BargeIn:
         self.settings = settings
         self._strategies = list(strategies)
         self.first_audio: float | None = None
-        self.heard_ms = 0.0
+        #: how much of the agent's turn was heard at a time, in ms
+        self.heard_ms: Callable[[float], float] = lambda t: 0.0
         self._pending: _Pending | None = None
         self._speech_start: float | None = None
         self._speech_end: float | None = None
@@ -84,7 +85,6 @@ class BargeIn:
         if self.first_audio is not None or self._pending is not None:
             self._reset_strategies()
         self.first_audio = None
-        self.heard_ms = 0.0
         self._pending = None
 
     def gate_open(self, t: float) -> bool:
@@ -249,7 +249,7 @@ class BargeIn:
             is_final=kind == "final",
             agent_speaking=self.first_audio is not None,
             speech_ms=max(0.0, ((self._speech_end or t) - started) * 1000),
-            agent_heard_ms=self.heard_ms,
+            agent_heard_ms=self.heard_ms(t),
         )
         for strategy in self._strategies:
             verdict = _evaluate(strategy, event)

@@ -56,6 +56,7 @@ class SessionMachine:
         self.settings = settings
         self.playout = playout
         self.barge_in = barge_in
+        barge_in.heard_ms = playout.heard_ms
         self.conversation = conversation
         self.turns = Turns(manual=settings.turn_end == "manual")
         self.watch = STTWatch(can_finalize=settings.can_finalize)
@@ -266,7 +267,9 @@ class SessionMachine:
         if dispatch is None:
             return
         self._stop_reply(t)
-        self.conversation.user(dispatch.turn, dispatch.text, self._ms(self._speech_began or t))
+        self.conversation.user(
+            dispatch.turn, dispatch.text, self._ms(t if self._speech_began is None else self._speech_began)
+        )
         if not dispatch.restart:
             self._actions.append(Emit("turn_started", dispatch.turn))
         self._actions.append(Emit("user_speech_eos", dispatch.trigger))
@@ -350,7 +353,9 @@ class SessionMachine:
             self.playout.finish()
         text = heard_text(sentences, heard, self.playout.format.rate)
         began = reply.first_audio_at
-        self.conversation.agent(reply.reply, text, self._ms(began or t), interrupted=interrupted)
+        self.conversation.agent(
+            reply.reply, text, self._ms(t if began is None else began), interrupted=interrupted
+        )
         self.barge_in.agent_turn_over()
         self.reply = None
         if began is not None:
@@ -367,7 +372,6 @@ class SessionMachine:
         if self.state in (State.IDLE, State.ENDED):
             return []
         if self.state is State.SPEAKING:
-            self.barge_in.heard_ms = self.playout.heard_ms(t)
             self._decide(self.barge_in.time_passed(t), t)
         self._watch_stt(t)
         self._end_if_heard(t)

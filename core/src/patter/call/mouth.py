@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from patter.call.reply import ENOUGH_MS
+from patter.call.session_state import State
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -64,6 +65,11 @@ class SessionMouth:
         """Audio was sent or dropped: whoever waits for room looks again. Costs a flag's look when nobody waits."""
         if not self._room.is_set():
             self._room.set()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the call ends once this reply is heard."""
+        return self._machine.state in (State.DRAINING, State.ENDED)
 
     def messages(self) -> list[Message]:
         """The conversation for the model."""

@@ -127,6 +127,8 @@ class Planner:
     def _vad(self, agent: Agent) -> Part | None:
         """The VAD asked for, else an installed one with its phone preset (SP-16)."""
         reference = agent.vad
+        if reference is False:
+            return None
         preset: Mapping[str, Any] = {}
         if reference is None:
             installed = self._manager.records_of(VADRecord)

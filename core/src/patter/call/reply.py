@@ -64,6 +64,10 @@ class Mouth(Protocol):
     async def room(self, reply: int) -> None:
         """Wait while more than enough audio is ahead."""
 
+    @property
+    def ending(self) -> bool:
+        """Whether the call ends once this reply is heard."""
+
     def messages(self) -> list[Message]:
         """The conversation for the model."""
 
@@ -117,7 +121,7 @@ class ReplyRunner:
         speaker = asyncio.ensure_future(self._speak_all())
         try:
             if self._start.user_turn is None:
-                await self._sentences.put(self._start.text)
+                await self._announce()
             elif await self._hear():
                 await self._answer()
             await self._sentences.put(None)
@@ -126,6 +130,12 @@ class ReplyRunner:
             self._cancelled.set()
             speaker.cancel()
             await asyncio.gather(speaker, return_exceptions=True)
+
+    async def _announce(self) -> None:
+        """A fixed text, sentence by sentence: a voice that fails in one of them has the others left."""
+        chunker = SentenceChunker(self._voice.language)
+        for sentence in (*chunker.feed(self._start.text), *chunker.flush()):
+            await self._sentences.put(sentence)
 
     async def _hear(self) -> bool:
         """The hooks' look at the caller's turn; False when one of them skipped it."""
@@ -151,6 +161,8 @@ class ReplyRunner:
                 break
             await self._flush(chunker)
             await self._run_tools(calls, text)
+            if text.strip() and self._mouth.ending:
+                break  # the model said goodbye and ended the call: it is not asked for a second goodbye
         else:
             await self._sentences.put(TOO_MANY_ROUNDS)
         await self._flush(chunker)

@@ -46,7 +46,8 @@ class HookDispatcher:
         scopes: where implementations come from, the innermost first: call, agent, phone.
         environment: whose clock measures plain code.
         arguments: what every hook call gets beside its own arguments, usually ``{"call": call}``.
-        on_failure: told of each failure that the policy "log" lets pass; what it raises passes to the caller.
+        on_failure: told of each failure, also of one that the policy "raise" passes on; what it raises passes to the
+            caller.
         label: names the call in log lines.
     """
 
@@ -162,6 +163,8 @@ class HookDispatcher:
 
     def _failed(self, impl: pluggy.HookImpl, hook: str, error: Exception, rule: HookRule) -> None:
         if rule.policy == "raise":
+            if self._on_failure is not None:
+                self._on_failure(HookFailure(hook, impl.plugin_name, error))
             error.add_note(f"raised by {hook} of plugin {impl.plugin_name!r}")
             raise error
         place = f" in {self._label}" if self._label else ""
