@@ -27,10 +27,11 @@ HEADER = """\
 
 @dataclass(frozen=True)
 class Mark:
-    """One id that a test carries, and where."""
+    """One id that a test carries, and where; a test that is expected to fail, or never runs, proves nothing."""
 
     id: str
     place: str
+    proves: bool
 
 
 def ledger_ids(root: Path = ROOT) -> list[str]:
@@ -54,23 +55,38 @@ def marks(root: Path = ROOT) -> Iterator[Mark]:
     """
     folders = (folder for pattern in TESTS for folder in sorted(root.glob(pattern)))
     for file in (file for folder in folders for file in sorted(folder.rglob("*.py"))):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), file.name)):
+        tree = ast.parse(file.read_text(encoding="utf-8"), file.name)
+        idle = _idle_decorators(tree)
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.behaviour"):
-                yield from _marks_of(node, file.relative_to(root))
+                yield from _marks_of(node, file.relative_to(root), proves=id(node) not in idle)
 
 
-def _marks_of(call: ast.Call, file: Path) -> Iterator[Mark]:
+def _idle_decorators(tree: ast.AST) -> set[int]:
+    """The identities of all decorators beside an ``xfail`` or an unconditional ``skip``."""
+    idle = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names = {
+                ast.unparse(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list
+            }
+            if names & {"pytest.mark.xfail", "pytest.mark.skip"}:
+                idle |= {id(one) for one in node.decorator_list}
+    return idle
+
+
+def _marks_of(call: ast.Call, file: Path, *, proves: bool) -> Iterator[Mark]:
     place = f"{file}:{call.lineno}"
     for argument in call.args:
         if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
             raise ValueError(f"{place}: {ast.unparse(argument)} is no literal string")
-        yield Mark(argument.value, place)
+        yield Mark(argument.value, place, proves)
 
 
 def check(root: Path = ROOT) -> list[str]:
     """Everything that is wrong, one line each."""
     known, carried, still_open = ledger_ids(root), list(marks(root)), open_ids(root)
-    tested = {mark.id for mark in carried}
+    tested = {mark.id for mark in carried if mark.proves}
     problems = [f"{mark.place}: {mark.id} is not in the ledger" for mark in carried if mark.id not in known]
     for id_ in still_open:
         if id_ not in known:
@@ -91,7 +107,7 @@ def check(root: Path = ROOT) -> list[str]:
 
 def shrink(root: Path = ROOT) -> int:
     """Rewrite tests/behaviours-open.txt without what has a test; return how many ids are left."""
-    tested = {mark.id for mark in marks(root)}
+    tested = {mark.id for mark in marks(root) if mark.proves}
     before = open_ids(root)
     left = [id_ for id_ in ledger_ids(root) if id_ in before and id_ not in tested]
     (root / OPEN).write_text(HEADER + "".join(f"{id_}\n" for id_ in left), encoding="utf-8")

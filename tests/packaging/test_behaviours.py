@@ -68,6 +68,17 @@ def test_an_unknown_id_is_an_error_wherever_it_stands(repository):
     ]
 
 
+@pytest.mark.parametrize(
+    "decorator", ["pytest.mark.xfail", 'pytest.mark.xfail(reason="later")', "pytest.mark.skip"]
+)
+def test_a_test_that_is_expected_to_fail_or_never_runs_proves_nothing(repository, decorator):
+    write_test(repository, "AB-01", "AB-02")
+    test = repository / "core/tests/test_it.py"
+    test.write_text(test.read_text(encoding="utf-8").replace("def test_it", f"@{decorator}\ndef test_it"))
+    write_open(repository, "AB-02")
+    assert behaviours.check(repository) == ["docs/reference/behaviours.md: AB-01 has no test"]
+
+
 def test_an_id_that_is_no_literal_is_an_error(repository):
     (repository / "tests/test_it.py").write_text("import pytest\npytestmark = pytest.mark.behaviour(ID)\n")
     with pytest.raises(ValueError, match=r"tests/test_it.py:2: ID is no literal"):
