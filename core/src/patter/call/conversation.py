@@ -47,6 +47,13 @@ class Conversation:
         self._lines.append(line)
         self._entries.append(_Entry(turn, message, line))
 
+    def change_user(self, turn: int, text: str) -> None:
+        """A hook changed the caller's text of a turn; an empty one skips the turn."""
+        if text.strip():
+            self.user(turn, text, 0.0)
+        else:
+            self.drop_user(turn)
+
     def drop_user(self, turn: int) -> None:
         """A hook skipped the turn: it is in the transcript and in no history."""
         self._entries = [

@@ -33,7 +33,7 @@ from patter.call.heard import heard_text
 from patter.call.session_state import Reply, SessionSettings, State
 from patter.call.stt_watch import STTWatch
 from patter.call.turns import Dispatch, Turns
-from patter.call.types import BargeInOutcome, TurnReport
+from patter.call.types import BargeInOutcome
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class SessionMachine:
             return []
         self._speech_began, self._speech_ended, self._covered = t, None, False
         self.turns.speech_started()
+        self.watch.speech_started(t)
         self._actions.append(Emit("user_speech_started"))
         self._decide(self.barge_in.speech_started(t), t)
         return self._take()
@@ -147,8 +148,7 @@ class SessionMachine:
         finalize = self.settings.turn_end == "vad" and not self._covered
         if finalize:
             self._ask_final()
-        if not self._covered:
-            self.watch.speech_ended(t, finalized=finalize)
+        self.watch.speech_ended(t, finalized=finalize, covered=self._covered)
         self._decide(self.barge_in.speech_ended(t), t)
         return self._take()
 
@@ -161,7 +161,7 @@ class SessionMachine:
         if self.state is State.ENDED:
             return []
         if not self._finalizing:
-            self.watch.answered()
+            self.watch.answered(interim_at=t)
         self._actions.append(Emit("transcript_partial", text))
         self._decide(self.barge_in.interim(text, t), t)
         return self._take()
@@ -261,6 +261,14 @@ class SessionMachine:
             self._actions.append(SendClear())
         self.state = State.LISTENING
 
+    def go_on(self, t: float) -> list[Action]:
+        """Give up an agent turn of which nothing more will come, and answer what waits: the watchdog's repair."""
+        if self.state not in (State.DRAINING, State.ENDED):
+            self._stop_reply(t)
+            self.state = State.LISTENING
+            self._after_silence(t)
+        return self._take()
+
     # -- the agent
 
     def _dispatch(self, dispatch: Dispatch | None, t: float) -> None:
@@ -303,14 +311,6 @@ class SessionMachine:
         self.playout.begin(self._replies, mark_each_chunk=kind == "greeting")
         self.state = State.THINKING
         self._actions.append(StartReply(self._replies, kind, text, user_turn, trigger))
-
-    def user_text_changed(self, user_turn: int, text: str, t: float) -> list[Action]:
-        """A hook changed the caller's text; an empty one skips the turn."""
-        if text.strip():
-            self.conversation.user(user_turn, text, self._ms(t))
-        else:
-            self.conversation.drop_user(user_turn)
-        return []
 
     def audio_sent(self, chunk: Chunk, t: float) -> list[Action]:
         """The carrier connection accepted audio."""
@@ -360,10 +360,7 @@ class SessionMachine:
         self.reply = None
         if began is not None:
             self._actions += (Emit("agent_speech_ended", reply.reply), WantInterims(False))
-        report = TurnReport(
-            reply.reply, reply.user_text, text, interrupted, heard_ms, reply.latency_ms, dict(reply.timings)
-        )
-        self._actions.append(Emit("turn_ended", report))
+        self._actions.append(Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted)))
 
     # -- time
 

@@ -77,7 +77,7 @@ class SessionMouth:
 
     def user_text_changed(self, user_turn: int, text: str) -> None:
         """A hook changed the caller's text."""
-        self._machine.user_text_changed(user_turn, text, 0.0)
+        self._machine.conversation.change_user(user_turn, text)
 
     def tool_calls(self, reply: int, message: Message, results: list[Message]) -> None:
         """Tool calls with their results enter the history."""

@@ -34,14 +34,9 @@ from patter.call.session_state import AGENT_STATES
 from patter.call.stt_feed import STTFeed
 from patter.call.tasks import CallTasks
 from patter.call.types import CallFailure, CallSummary
+from patter.call.watchdog import CallWatchdog
 from patter.errors import InputError, ProviderDisconnected, ProviderTimeout
-from patter.providers.carrier import (
-    AudioReceived,
-    CallStatus,
-    DigitPressed,
-    MarkReached,
-    StreamStopped,
-)
+from patter.providers.carrier import AudioReceived, CallStatus, DigitPressed, MarkReached, StreamStopped
 from patter.providers.stt import Final, Interim, SpeechStarted
 
 if TYPE_CHECKING:
@@ -104,6 +99,7 @@ class CallSession:
         self._ended: asyncio.Event = asyncio.Event()
         self._ending: EndCall | None = None
         self._heard_caller = False
+        self._watchdog = CallWatchdog(parts.machine, call.id)
         self.dropped_audio_ms = 0.0
         self.due: float | None = None
 
@@ -174,6 +170,7 @@ class CallSession:
                 "interruptions": machine.interruptions,
                 "backchannels": machine.backchannels,
                 "dropped_audio_ms": self.dropped_audio_ms,
+                "stuck_repairs": self._watchdog.repairs,
                 "carrier_delay_ms": round(machine.playout.carrier_delay_ms, 1),
             },
             lost_frames=self._feed.dropped_frames if self._feed else 0,
@@ -196,11 +193,13 @@ class CallSession:
         deadline = machine.deadline(t)
         if (deadline is not None and deadline <= t) or machine.playout.finished(t):
             self._apply(machine.time_passed(t))
+        if t >= self._watchdog.due:
+            self._apply(self._watchdog.look(t, self._tasks.running(), self._lineup.voice.tools))
         self._schedule(t)
 
     def _schedule(self, t: float) -> None:
         playout, deadline = self._machine.playout.due_at(t), self._machine.deadline(t)
-        times = [moment for moment in (playout, deadline) if moment is not None]
+        times = [moment for moment in (playout, deadline, self._watchdog.due) if moment is not None]
         if self._outbox.blocked_s(t) > 0:
             times.append(t + 0.1)
         self.due = min(times, default=None)

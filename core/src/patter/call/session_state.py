@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from patter.call.types import TurnReport
+
 if TYPE_CHECKING:
     from patter.call.actions import ReplyKind
     from patter.call.call import AgentState
@@ -52,6 +54,12 @@ class Reply:
         if self.first_audio_at is None or self.speech_ended_at is None:
             return None
         return (self.first_audio_at - self.speech_ended_at) * 1000
+
+    def report(self, text: str, heard_ms: float, *, interrupted: bool) -> TurnReport:
+        """What is told of it at its end; `text` is what the caller heard."""
+        return TurnReport(
+            self.reply, self.user_text, text, interrupted, heard_ms, self.latency_ms, dict(self.timings)
+        )
 
 
 #: the states as applications see them

@@ -38,6 +38,8 @@ ATTEMPTS: Final = 3
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 5.0
 _JITTER_S: Final = 0.06
+#: name of the task that waits for all tools of a round
+_ROUND: Final = "tools"
 #: pieces of user code of one call that run at a time (TL-09)
 USER_CODE_LIMIT: Final = 8
 
@@ -91,6 +93,11 @@ class ToolRunner:
         """All tools as shown to the model, the built-in ones last."""
         return [tool.spec for tool in self._tools.values()]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a round of tools is at work."""
+        return any(task.get_name() == _ROUND for task in self._tasks)
+
     async def run(self, call: ToolCall, call_object: Any = None) -> ToolResult:
         """Run one tool; see `run_all`."""
         return (await self._outlive([call], call_object))[0]
@@ -120,7 +127,7 @@ class ToolRunner:
 
     async def _outlive(self, calls: Sequence[ToolCall], call_object: Any) -> list[ToolResult]:
         target = call_object if call_object is not None else self._call_object
-        task = self._start("tools", self._round(calls, target))
+        task = self._start(_ROUND, self._round(calls, target))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -157,9 +157,12 @@ class Turns:
     def agent_turn_over(self, t: float, trigger: EosTrigger) -> Dispatch | None:
         """The agent's turn ended; answer what waited, if any of it asks for an answer."""
         self.open = None
-        if not self.manual and any(held.triggers for held in self._held):
-            return self._dispatch("", t, trigger)
-        return None
+        return self._dispatch("", t, trigger) if self.asks_for_answer else None
+
+    @property
+    def asks_for_answer(self) -> bool:
+        """Whether a text waits that starts a turn of its own."""
+        return not self.manual and any(held.triggers for held in self._held)
 
     def commit(self, t: float, *, agent_unheard: bool) -> Dispatch | None:
         """`call.commit_turn()`: answer what was collected, together with what nothing was heard in answer to (TN-21)."""
