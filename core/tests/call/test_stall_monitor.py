@@ -79,6 +79,7 @@ def hooks(implementation: Callable[..., object]) -> HookDispatcher:
     return HookDispatcher([scope], Environment(), arguments={"call": None})
 
 
+@pytest.mark.behaviour("CF-10")
 def test_a_blocking_hook_is_named_while_it_lasts_and_its_duration_told_after(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -102,12 +103,14 @@ def test_a_blocking_hook_is_named_while_it_lasts_and_its_duration_told_after(
     assert f"goes on after {stall.duration_s * 1000:.0f} ms" in warnings[1]
 
 
+@pytest.mark.behaviour("CF-10")
 def test_a_coroutine_that_blocks_after_an_await_is_named_by_its_hook() -> None:
     stall = the_one(lambda: hooks(after_an_await).notify("patter_dtmf", digit="1"))
     assert stall.who == "hook patter_dtmf of plugin 'keypad-plugin'"
     assert "in after_an_await" in stall.stack
 
 
+@pytest.mark.behaviour("CF-10")
 def test_a_blocking_strategy_is_named() -> None:
     class Ponder(BargeInStrategy):
         def evaluate(self, event: BargeInEvent) -> bool:
