@@ -71,3 +71,15 @@ def test_audio_lost_to_a_clear_does_not_keep_the_next_turn_from_ending() -> None
     playout.begin(2)
     playout.end(2)
     assert playout.finished(0.2)
+
+
+def test_a_turn_that_is_said_again_keeps_the_floor_until_it_has_sounded() -> None:
+    playout = speaking(0.24)
+    for tick in range(25):
+        sent(playout, tick / 100)
+    playout.pause(0.25)
+    playout.resume()
+    for tick in range(26, 34):
+        sent(playout, tick / 100)
+    assert not playout.finished(0.33), "all of it was sent again at 0.26, and sounds for 240 ms"
+    assert playout.finished(0.51)

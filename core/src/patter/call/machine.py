@@ -389,7 +389,9 @@ class SessionMachine:
         """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
         if self.state in (State.IDLE, State.ENDED):
             return None
-        longest = self.started_at + self.settings.max_duration_s
+        moment = self.started_at + self.settings.max_duration_s
         barge_in = self.barge_in.deadline(t) if self.state is State.SPEAKING else None
-        moments = (barge_in, self.watch.deadline(), self._drain_deadline)
-        return min(longest, *(moment for moment in moments if moment is not None), longest)
+        for other in (barge_in, self.watch.deadline(), self._drain_deadline):
+            if other is not None and other < moment:
+                moment = other
+        return moment

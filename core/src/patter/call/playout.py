@@ -325,7 +325,8 @@ class Playout:
         if speech is None or not speech.ended or self._sent < self._emitted:
             return False
         end = speech.sentences[-1].start + speech.sentences[-1].samples if speech.sentences else speech.start
-        return self._emitted >= end and self.heard(t) >= end
+        # what was paused after it was heard sounds again before the floor is free
+        return self._emitted >= end and self.heard(t) >= end and self._played(t) >= end
 
     def due_at(self, t: float) -> float | None:
         """When `step` or `finished` may next have something new; None while only a source can change that."""

@@ -1,7 +1,9 @@
 """Drives the pure machines of a call without an event loop: a test says what happens when, and reads what came of it.
 
-The carrier is ideal: it accepts at once what is sent, plays it in real time and echoes marks `echo_ms` after they were
-played (None: never). Replies are made of fixed text after `llm_s`, each sentence `sentence_s` long.
+Nothing happens between two events, so time jumps from one to the next: to what the script holds, and to the ticks of
+the pacer's 10 ms grid at which the machines say that they are due. The carrier is ideal: it accepts at once what is
+sent, plays it in real time and echoes marks `echo_ms` after they were played (None: never). Replies are made of fixed
+text after `llm_s`, each sentence `sentence_s` long.
 """
 
 from __future__ import annotations
@@ -9,22 +11,35 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
-from typing import TYPE_CHECKING
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
 
 from patter.audio.formats import AudioFormat, Encoding
-from patter.call.actions import Action, CancelReply, Emit, EndCall, Finalize, SendClear, StartReply
+from patter.call.actions import (
+    Action,
+    CancelReply,
+    Emit,
+    EndCall,
+    Finalize,
+    ReconnectSTT,
+    SendClear,
+    StartReply,
+    STTSilent,
+    WantInterims,
+)
 from patter.call.barge_in import BargeIn, BargeInSettings
 from patter.call.conversation import Conversation
 from patter.call.machine import SessionMachine
 from patter.call.playout import Chunk, Playout
-from patter.call.session_state import SessionSettings
+from patter.call.session_state import SessionSettings, State
 from patter.providers.stt import Final
 
 if TYPE_CHECKING:
     from patter.providers.barge_in import BargeInStrategy
 
-GRID_S = 0.01
+MULAW_8K = AudioFormat(Encoding.MULAW, 8000)
+#: ticks of the pacer's grid in a second
+TICKS = 100
 
 
 @dataclass(slots=True)
@@ -60,7 +75,93 @@ class Log:
         return [(t, emit.data) for t, emit in self.events if emit.event == event]
 
 
-class MachineDriver:
+class MachineClock:
+    """The machines of one call and the time they live in; a subclass says what their actions do.
+
+    Events of one moment happen in the order in which they were given, and before the pacer's tick of that moment.
+    """
+
+    def __init__(
+        self, settings: SessionSettings, barge_in: BargeInSettings, strategies: Sequence[BargeInStrategy] = ()
+    ) -> None:
+        self.machine = SessionMachine(
+            settings, Playout(MULAW_8K), BargeIn(barge_in, strategies), Conversation("You are a test.")
+        )
+        self.t = 0.0
+        self.schedule: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._order = 0
+        self._ticked = 0
+
+    def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
+        """Do something at a time."""
+        self._order = order = self._order + 1
+        heapq.heappush(self.schedule, (t, order, event, argument))
+
+    def run(self, until: float) -> None:
+        """Let time pass up to and with `until`, or to the end of the call."""
+        schedule = self.schedule
+        while True:
+            at = schedule[0][0] if schedule else inf
+            # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
+            if at * TICKS > max(ceil(self.t * TICKS - 1e-6), self._ticked + 1) and (
+                (tick := self._next_tick()) < at
+            ):
+                if tick > until:
+                    break
+                self.t = tick
+                self._ticked = round(tick * TICKS)
+                self.tick()
+                continue
+            if at > until or at == inf:
+                break
+            _, _, event, argument = heapq.heappop(schedule)
+            self.t = max(self.t, at)
+            event(argument)
+        self.t = max(self.t, until)
+
+    def _next_tick(self) -> float:
+        """The tick of the grid at which the pacer finds the call due, in s."""
+        due = self.due()
+        if due is None:
+            return inf
+        due = due if due > self.t else self.t
+        tick = ceil(due * TICKS - 1e-6)
+        return (tick if tick > self._ticked else self._ticked + 1) / TICKS
+
+    def due(self) -> float | None:
+        """When something is due, as the session reckons it."""
+        machine = self.machine
+        if machine.state is State.ENDED:
+            return None
+        playout, deadline = machine.playout.due_at(self.t), machine.deadline(self.t)
+        if playout is None or deadline is None:
+            return deadline if playout is None else playout
+        return playout if playout < deadline else deadline
+
+    def tick(self) -> None:
+        """What the pacer does."""
+        machine, t = self.machine, self.t
+        if self.takes_audio():
+            for chunk in machine.playout.step(t):
+                self.send(chunk)
+        deadline = machine.deadline(t)
+        if (deadline is not None and deadline <= t) or machine.playout.finished(t):
+            self.apply(machine.time_passed(t))
+
+    def takes_audio(self) -> bool:
+        """Whether the carrier connection takes audio."""
+        return True
+
+    def send(self, chunk: Chunk) -> None:
+        """Give a chunk to the carrier connection."""
+        raise NotImplementedError
+
+    def apply(self, actions: Sequence[Action]) -> None:
+        """Carry out what the machine asks for."""
+        raise NotImplementedError
+
+
+class MachineDriver(MachineClock):
     """One call of the machines, on a clock that the test moves."""
 
     def __init__(
@@ -72,19 +173,11 @@ class MachineDriver:
         replies: Replies | None = None,
         echo_ms: float | None = 100.0,
     ) -> None:
-        self.machine = SessionMachine(
-            settings or SessionSettings(),
-            Playout(AudioFormat(Encoding.MULAW, 8000)),
-            BargeIn(barge_in or BargeInSettings(), strategies),
-            Conversation("You are a test."),
-        )
-        self.t = 0.0
+        super().__init__(settings or SessionSettings(), barge_in or BargeInSettings(), strategies)
         self.log = Log()
         self.replies = replies or Replies()
         self.socket_open = True
         self._echo_s = None if echo_ms is None else echo_ms / 1000
-        self._schedule: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
         self._playing_until = 0.0
         self._cancelled: set[int] = set()
 
@@ -92,7 +185,7 @@ class MachineDriver:
 
     def at(self, t: float, event: Callable[[], None]) -> None:
         """Do something at a time; events of one time keep the order in which they were given."""
-        heapq.heappush(self._schedule, (t, next(self._order), event))
+        self.put(t, lambda _: event())
 
     def begin(self) -> None:
         """The media starts at the present time."""
@@ -111,31 +204,19 @@ class MachineDriver:
         """A closed utterance."""
         self.at(t, lambda: self.apply(self.machine.final(Final(text), self.t)))
 
-    def run(self, until: float) -> None:
-        """Let time pass, on the 10 ms grid and at each event."""
-        while self.t < until:
-            grid = round((int(self.t / GRID_S + 1e-9) + 1) * GRID_S, 6)
-            due = self._schedule[0][0] if self._schedule else until
-            self.t = min(grid, max(due, self.t), until)
-            while self._schedule and self._schedule[0][0] <= self.t:
-                heapq.heappop(self._schedule)[2]()
-            self.step()
-
     # -- the shell's part
 
-    def step(self) -> None:
-        """What the pacer does."""
-        if self.socket_open:
-            for chunk in self.machine.playout.step(self.t):
-                self._send(chunk)
-        self.apply(self.machine.time_passed(self.t))
+    def takes_audio(self) -> bool:
+        """Nothing is taken from playout while the socket is closed."""
+        return self.socket_open
 
-    def _send(self, chunk: Chunk) -> None:
+    def send(self, chunk: Chunk) -> None:
+        """Accept it, play it, echo its marks."""
         self.log.sent.append((self.t, chunk))
         self._playing_until = max(self._playing_until, self.t) + len(chunk.payload) / 8000
         if self._echo_s is not None:
             for name in chunk.marks:
-                self.at(self._playing_until + self._echo_s, lambda name=name: self._echo(name))  # type: ignore[misc]
+                self.put(self._playing_until + self._echo_s, self._echo, name)
         self.apply(self.machine.audio_sent(chunk, self.t))
 
     def _echo(self, name: str) -> None:
@@ -147,10 +228,8 @@ class MachineDriver:
             match action:
                 case StartReply():
                     self.log.started.append((self.t, action))
-                    self.at(
-                        self.t + (0.0 if action.user_turn is None else self.replies.llm_s),
-                        self._maker(action),
-                    )
+                    delay = 0.0 if action.user_turn is None else self.replies.llm_s
+                    self.put(self.t + delay, self._make, action)
                 case CancelReply(reply=reply):
                     self.log.cancelled.append((self.t, reply))
                     self._cancelled.add(reply)
@@ -163,18 +242,19 @@ class MachineDriver:
                     self.log.events.append((self.t, action))
                 case EndCall():
                     self.log.ended.append((self.t, action))
+                case WantInterims() | ReconnectSTT() | STTSilent():
+                    pass
 
-    def _maker(self, start: StartReply) -> Callable[[], None]:
-        def make() -> None:
-            if start.reply in self._cancelled:
-                return
-            for text in [start.text] if start.user_turn is None else self.replies.sentences:
-                self.machine.playout.open_sentence(start.reply, text)
-                self.machine.playout.add(start.reply, b"\x55" * int(self.replies.sentence_s * 8000))
-                self.machine.playout.close_sentence(start.reply)
-            self.apply(self.machine.reply_made(start.reply, self.t))
-
-        return make
+    def _make(self, start: StartReply) -> None:
+        if start.reply in self._cancelled:
+            return
+        playout = self.machine.playout
+        for text in [start.text] if start.user_turn is None else self.replies.sentences:
+            playout.open_sentence(start.reply, text)
+            playout.add(start.reply, b"\x55" * int(self.replies.sentence_s * 8000))
+            playout.close_sentence(start.reply)
+        self.apply(self.machine.reply_made(start.reply, self.t))
+        self.tick()
 
     # -- reading
 

@@ -1,0 +1,110 @@
+"""The virtual carrier: it plays what really reached it, and so knows what the caller really heard.
+
+Nothing here is taken from the engine's own bookkeeping: what a payload is, is read from its bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from patter.testing.simulation.speech import PER_MS, position_of
+
+PER_S = PER_MS * 1000
+#: what a carrier may hold of an agent's audio (PL-02), in s
+AHEAD_S = 0.2
+
+
+@dataclass(slots=True)
+class Played:
+    """A piece of audio on its way to the caller's ear: where it is from, and when it begins to sound."""
+
+    start: int
+    end: int
+    plays_at: float
+
+    @property
+    def plays_until(self) -> float:
+        """When its last sample has sounded, in s."""
+        return self.plays_at + (self.end - self.start) / PER_S
+
+
+class Carrier:
+    """The far end of the media stream, `delay_s` away.
+
+    Attributes:
+        pieces: what sounds, in the order of sounding; pieces of the source that follow each other at once are one.
+        most_ahead: the most that was ever held back to be played, in s.
+        accepted: the furthest sample that was accepted, of all turns.
+        foreign: payloads that are no audio of the agent's.
+    """
+
+    def __init__(self, delay_s: float) -> None:
+        self.delay_s = delay_s
+        self.pieces: list[Played] = []
+        self.most_ahead = 0.0
+        self.most_ahead_at = 0.0
+        self.accepted = 0
+        self.foreign = 0
+        self._empty_at = 0.0
+        self._expected = 0
+        self.marks: list[tuple[str, float]] = []
+
+    def media(self, payload: bytes, t: float) -> int:
+        """Accept audio that was sent at t; returns the sample of its source at which it begins."""
+        start = position_of(payload, self._expected)
+        if start < 0:
+            self.foreign += 1
+            return start
+        self._expected = end = start + len(payload)
+        if end > self.accepted:
+            self.accepted = end
+        arrival = t + self.delay_s
+        plays_at = self._empty_at if self._empty_at > arrival else arrival
+        self._empty_at = plays_at + len(payload) / PER_S
+        if self._empty_at - arrival > self.most_ahead:
+            self.most_ahead, self.most_ahead_at = self._empty_at - arrival, t
+        last = self.pieces[-1] if self.pieces else None
+        if last is not None and last.end == start and plays_at - last.plays_until < 1e-6:
+            last.end = end
+        else:
+            self.pieces.append(Played(start, end, plays_at))
+        return start
+
+    def mark(self, name: str) -> float:
+        """Accept a mark; returns when the audio before it has been played, in s."""
+        self.marks.append((name, self._empty_at))
+        return self._empty_at
+
+    def clear(self, t: float) -> list[str]:
+        """Empty the buffer; returns the marks that come back because of it."""
+        arrival = t + self.delay_s
+        while self.pieces and self.pieces[-1].plays_at >= arrival:
+            self.pieces.pop()
+        if self.pieces and self.pieces[-1].plays_until > arrival:
+            last = self.pieces[-1]
+            last.end = last.start + int((arrival - last.plays_at) * PER_S)
+        back = [name for name, at in self.marks if at > arrival]
+        self.marks.clear()
+        self._empty_at = min(self._empty_at, arrival)
+        return back
+
+    def sounded_until(self, start: int, end: int) -> float:
+        """When the last of source [start, end) sounds, in s; 0 when nothing of it does."""
+        return max(
+            (
+                piece.plays_at + (min(piece.end, end) - piece.start) / PER_S
+                for piece in self.pieces
+                if piece.start < end and piece.end > start
+            ),
+            default=0.0,
+        )
+
+    def played(self, start: int, end: int, until: float) -> int:
+        """The furthest sample of source [start, end) that has sounded by a time, counted from start; 0 for none."""
+        furthest = start
+        for piece in self.pieces:
+            if piece.end <= furthest or piece.start >= end or piece.plays_at >= until:
+                continue
+            sounded = min(piece.end, piece.start + int((until - piece.plays_at) * PER_S + 1e-3), end)
+            furthest = max(furthest, sounded)
+        return furthest - start

@@ -1,0 +1,243 @@
+"""A call script from a seed: who does what when, and how the providers and the carrier misbehave.
+
+Drawing touches no machine, so a script is the same whatever the engine does with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from patter.call.barge_in import BargeInMode, BargeInSettings
+from patter.call.session_state import SessionSettings
+from patter.environment import Environment, SystemClock
+from patter.testing.simulation.agent_plans import FAST, HUMAN, ReplyPlan, draw_replies
+from patter.testing.simulation.strategies import BACKCHANNEL, LINEUPS, STOP_WORD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: echoes up to this leave the history right to one word (TN-08), in s; less for agents that speak faster than people
+PROMPT_ECHO_S = 0.3
+#: what a call holds at least and at most
+FEWEST_EVENTS = 20
+MOST_EVENTS = 60
+#: words of finals, one each; many begin with the word before, as finals of one utterance do
+WORDS = (
+    *(
+        "go",
+        "gone",
+        "I",
+        "ill",
+        "a",
+        "an",
+        "any",
+        "car",
+        "cart",
+        "carton",
+        "no",
+        "now",
+        "nowhere",
+        "be",
+        "bee",
+        "been",
+    ),
+    *(
+        "sun",
+        "sunday",
+        "in",
+        "inn",
+        "into",
+        "over",
+        "overt",
+        "rain",
+        "rainbow",
+        "so",
+        "some",
+        "somebody",
+        "tea",
+        "team",
+    ),
+)
+#: what recognisers write for silence (TN-06)
+CAPTIONS = ("[Music]", "Thanks for watching!", "(applause)")
+
+Event = tuple[float, str, Any]
+
+
+@dataclass(slots=True)
+class Script:
+    """One call. Times in s.
+
+    Attributes:
+        lineup: the strategies' name in `LINEUPS`.
+        delay_s: from the engine to the caller's ear.
+        echoes: how long after its audio was played each mark comes back, in turn; None for never.
+        marks_return: whether a clear brings the marks under way back at once.
+        replies: how the agent's turns are made, in turn.
+        events: (time, what, with what) in order.
+        hangs_up_at: when the caller hangs up, if nothing ended the call before.
+        quiet_s: how long nothing happened until then.
+    """
+
+    seed: int
+    settings: SessionSettings
+    barge_in: BargeInSettings
+    lineup: str
+    delay_s: float
+    echoes: tuple[float | None, ...]
+    marks_return: bool
+    replies: tuple[ReplyPlan, ...]
+    events: list[Event]
+    hangs_up_at: float
+    quiet_s: float
+
+
+class _Drawing:
+    """The caller's side of one script in the making."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self.random = random
+        self.events: list[Event] = []
+        self.t = 0.0
+        self.words = 0
+        self.said = ""
+        self.says_stop = False
+
+    def add(self, t: float, what: str, argument: Any = None) -> None:
+        # whole milliseconds: scripts read well, and many events fall on the pacer's grid
+        self.events.append((int(t * 1000 + 0.5) / 1000, what, argument))
+
+    def text(self) -> str:
+        """New words of the caller, whose last word is said in no other final."""
+        word = WORDS[self.words % len(WORDS)] if self.words < len(WORDS) else f"number{self.words}"
+        self.words += 1
+        kind = self.random()
+        if kind < 0.25:
+            return f"{STOP_WORD} {word}"
+        return f"{BACKCHANNEL} {word}" if kind < 0.35 else word
+
+    def utterance(self) -> None:
+        """Speech with its transcripts, or one of the ways in which the two do not fit each other."""
+        random = self.random
+        kind = random()
+        start = self.t
+        end = start + (0.05 + 0.3 * random() if random() < 0.7 else 1.6 * random())
+        if kind < 0.94:
+            self.add(start, "speech_started")
+        text = self.said = f"{self.said} {self.text()}" if random() < 0.07 and self.said else self.text()
+        if random() < 0.5:
+            self.add(start + (end - start) * random(), "interim", text if random() < 0.8 else "")
+        if kind < 0.97:
+            self.add(end, "speech_ended")
+        after = end + (0.2 * random() if random() < 0.7 else 2.5 * random())
+        if kind < 0.62 or kind >= 0.92:
+            self.add(after, "final", text)
+        elif kind < 0.70:  # the vendor repeats itself
+            self.add(after, "final", text)
+            self.add(after + (0.3 if random() < 0.7 else 3.0) * random(), "final", f"{text}.")
+        elif kind < 0.77:  # one breath, two finals
+            self.add(start + (end - start) * random(), "final", text)
+            self.said = self.text()
+            self.add(after, "final", self.said)
+        elif kind < 0.82:
+            self.add(after, "final", "")
+        elif kind < 0.84:
+            self.add(after, "final", CAPTIONS[int(random() * len(CAPTIONS))])
+        elif kind < 0.86 and self.events:  # nothing but partials, over and over
+            self.add(after, "interim", text)
+            self.add(after + 0.3, "interim", text)
+        self.t = end if random() < 0.8 else start
+
+    def gap(self) -> None:
+        """Time between two things that the caller does."""
+        kind, length = self.random(), self.random()
+        self.t += length * (0.05 if kind < 0.2 else 0.4 if kind < 0.7 else 1.0 if kind < 0.9 else 3.0)
+
+    def other(self, manual: bool) -> None:
+        """What is no speech: the application, the socket, the process."""
+        random = self.random
+        kind = random()
+        t = self.t + 0.3 * random()
+        if kind < 0.25 or (manual and kind < 0.7):
+            self.add(t, "commit_turn")
+        elif kind < 0.5:
+            self.add(t, "interrupt")
+        elif kind < 0.65:
+            self.add(t, "announce", "Please hold on." if kind < 0.6 else " ")
+        elif kind < 0.8:
+            self.add(t, "freeze", 0.4 * random() if random() < 0.8 else 2.0 * random())
+        elif kind < 0.9:
+            self.add(t, "stall", 0.3 * random() if random() < 0.6 else 6.0 * random())
+        elif kind < 0.93:
+            self.add(t, "end_call", "the agent said goodbye")
+        else:
+            self.add(t, "odd_mark", f"p{int(random() * 12)}")
+
+
+def _choose(random: Callable[[], float], choices: tuple[Any, ...]) -> Any:
+    return choices[int(random() * len(choices))]
+
+
+def _echoes(random: Callable[[], float], longest_ok: float) -> tuple[float | None, ...]:
+    kind = random()
+    if kind < 0.35:
+        return (longest_ok * random(),)
+    if kind < 0.65:
+        return tuple(longest_ok * random() for _ in range(3))
+    if kind < 0.75:
+        return (None,)
+    if kind < 0.85:
+        return tuple(2.5 * random() for _ in range(3))
+    return tuple(None if random() < 0.4 else 0.8 * random() for _ in range(4))
+
+
+def draw(seed: int) -> Script:
+    """The script of that seed, always the same."""
+    environment = Environment.seeded(seed, SystemClock())
+    random = environment.random.random
+    # Most agents speak six times as fast as people, so that a call costs little; then what depends on the length of
+    # a word is scaled with it.
+    fast = random() < 0.94
+    mode = cast("BargeInMode", _choose(random, ("cancel", "confirm", "pause")))
+    settings = SessionSettings(
+        first_message=_choose(random, ("", "", "Hello there.", "Hello from Acme today.")),
+        turn_end=_choose(random, ("stt", "stt", "vad", "vad", "manual")),
+        can_finalize=random() < 0.9,
+    )
+    gate_s = _choose(random, (0.06, 0.06, 0.25) if fast else (0.25, 0.25, 1.0))
+    barge_in = BargeInSettings(
+        mode=mode,
+        gate_s=gate_s,
+        confirm_s=_choose(random, (0.4, 1.5)) if fast else 1.5,
+        has_vad=settings.turn_end == "vad" or random() < 0.8,
+    )
+    lineup = "none" if mode == "cancel" else _choose(random, tuple(LINEUPS))
+    longest_ok = PROMPT_ECHO_S * (FAST / HUMAN if fast else 1.0)
+    delay_s = longest_ok / 3 * random()
+    caller = _Drawing(random)
+    caller.t = 0.5 * random()
+    target = FEWEST_EVENTS + int((MOST_EVENTS - FEWEST_EVENTS + 1) * random() ** 4)
+    while len(caller.events) < target:
+        caller.gap()
+        if random() < 0.88:
+            caller.utterance()
+        else:
+            caller.other(settings.turn_end == "manual")
+    events = caller.events[:target]
+    events.sort(key=lambda event: event[0])
+    cut = random() < 0.25
+    quiet_s = 0.0 if cut else 40.0
+    return Script(
+        seed,
+        settings,
+        barge_in,
+        lineup,
+        delay_s,
+        _echoes(random, longest_ok - delay_s),
+        random() < 0.6,
+        draw_replies(random, fast=fast),
+        events,
+        round(events[-1][0] * random() if cut else events[-1][0] + quiet_s, 3),
+        quiet_s,
+    )

@@ -1,0 +1,229 @@
+"""What must hold of every call, whatever happened when.
+
+Each check reads the record of a call, which holds what the machine was told and what it asked for, and the virtual
+carrier, which knows what the caller heard. None asks the machines what they believe, apart from the last one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from patter.call.barge_in import PENDING_CAP_S, TICK_S
+from patter.call.session_state import State
+from patter.call.turns import RESTART_WINDOW_S, RESTARTS
+from patter.testing.simulation.carrier import AHEAD_S
+from patter.testing.simulation.heard_checks import heard_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from patter.testing.simulation.stage import Stage
+
+#: one frame of audio (the pacer's grid included), in s
+FRAME_S = 0.02
+TOLERANCE_S = 1e-6
+#: what may give up a reply of which something was sent, apart from a confirmed interruption
+APPLICATION = ("interrupt", "commit_turn", "announce")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A broken promise: which, and how."""
+
+    promise: str
+    detail: str
+
+
+def problems(stage: Stage) -> list[Problem]:
+    """Everything that is wrong with a call that is over."""
+    found = [Problem(check.__name__, detail) for check in CHECKS for detail in check(stage)]
+    found += [Problem("order", detail) for detail in stage.record.problems]
+    return found
+
+
+def finals_counted(stage: Stage) -> Iterator[str]:
+    """TN-05, TN-06: exactly the finals that count were taken."""
+    expected = [final.text for final in stage.record.finals if final.accepted]
+    if expected != stage.record.transcribed:
+        yield f"accepted {stage.record.transcribed}, not {expected}"
+
+
+def each_final_once(stage: Stage) -> Iterator[str]:
+    """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
+    counted = Counter(
+        final.text.rstrip(".").rpartition(" ")[2] for final in stage.record.finals if final.accepted
+    )
+    conversation = stage.machine.conversation
+    answered = [message.content for message in conversation.history if message.role == "user"]
+    left = [line.text for line in conversation.transcript if line.unanswered]
+    where = [(place, word.rstrip(".")) for place, text in enumerate(answered + left) for word in text.split()]
+    found = Counter(word for _, word in set(where))
+    order = list(counted)
+    at = 0
+    for word, times in counted.items():
+        longer = sum(word in final.text.split()[:-1] for final in stage.record.finals if final.accepted)
+        if not 1 <= found[word] <= times + longer:
+            yield f"{word!r}, said in {times + longer} finals, is in {found[word]} entries: {answered} and {left}"
+    for _, word in where:
+        if counted.get(word) == 1 and sum(other == word for _, other in where) == 1:
+            position = order.index(word)
+            if position < at:
+                yield f"{word!r} is out of order in {answered} and {left}"
+            at = max(at, position)
+
+
+def answered_once(stage: Stage) -> Iterator[str]:
+    """TN-02, TN-03: one reply a user turn, to its whole text; restarts are few and early."""
+    record = stage.record
+    entries = [message.content for message in stage.machine.conversation.history if message.role == "user"]
+    texts: dict[int, str] = {}
+    dispatched: dict[int, list[float]] = {}
+    given_up = {cancelled.reply for cancelled in record.cancelled}
+    whole: Counter[int] = Counter()
+    for t, start in record.started:
+        if start.user_turn is not None:
+            texts[start.user_turn] = start.text
+            dispatched.setdefault(start.user_turn, []).append(t)
+            whole[start.user_turn] += start.reply not in given_up
+    if list(texts.values()) != entries:
+        yield f"answered {list(texts.values())}, but the history has {entries}"
+    for turn, times in dispatched.items():
+        if len(times) > 1 + RESTARTS or times[-1] - times[0] > RESTART_WINDOW_S + TOLERANCE_S:
+            yield f"user turn {turn} was dispatched at {times}"
+        if whole[turn] > 1:
+            yield f"user turn {turn} was answered {whole[turn]} times"
+
+
+def stops_have_a_reason(stage: Stage) -> Iterator[str]:
+    """BI-01, BI-02, BI-06: audible speech is given up only past the gate, for a confirmed interruption, or on request."""
+    record, gate_s = stage.record, stage.script.barge_in.gate_s
+    own_account = {start.reply for _, start in record.started if start.kind != "reply"}
+    confirmed = {(t, one.turn) for t, one in record.interruptions if one.outcome == "confirmed"}
+    for t, turn in confirmed:
+        first = record.first_sent.get(turn)
+        if first is None or t < first:
+            yield f"turn {turn} was interrupted at {t} before anything of it was sent"
+        elif t < first + gate_s - TOLERANCE_S and not _late_final(stage, t, first):
+            yield f"turn {turn}, first sent at {first}, was interrupted at {t}, before the gate opened"
+    for one in record.cancelled:
+        if one.heard:
+            if (one.t, one.reply) not in confirmed and one.cause not in APPLICATION:
+                yield f"turn {one.reply} was cut off at {one.t} by {one.cause}"
+        elif one.cause not in APPLICATION and (one.cause != "final" or one.reply in own_account):
+            yield f"turn {one.reply} was given up unheard at {one.t} by {one.cause}"
+
+
+def _late_final(stage: Stage, t: float, first: float) -> bool:
+    """TN-20: a final of speech that ended before the first audio."""
+    return any(
+        final.speech_ended_at is not None and final.speech_ended_at <= first <= final.t <= t
+        for final in stage.record.finals
+    )
+
+
+def stops_at_once(stage: Stage) -> Iterator[str]:
+    """BI-07, BI-18, BI-24: after an interruption, nothing of the cancelled turn is sent or heard."""
+    record = stage.record
+    for one in record.cancelled:
+        reply, t = one.reply, one.t
+        last = record.last_sent.get(reply)
+        if last is None:
+            continue
+        stalled = stage.stalls_between(t, t)
+        if last > t + TOLERANCE_S and not (stalled and any(clear >= last for clear in record.clears)):
+            yield f"audio of turn {reply} was sent at {last}, after it was cancelled at {t}"
+        silent_at = stage.sounded_until(reply)
+        if not stalled and silent_at > t + stage.script.delay_s + FRAME_S:
+            yield f"turn {reply}, cancelled at {t}, was heard until {silent_at:.3f}"
+
+
+def cancel_is_immediate(stage: Stage) -> Iterator[str]:
+    """BI-07: in mode cancel, speech past the gate stops the agent in the step in which it begins."""
+    yield from stage.record.ignored
+
+
+def never_far_ahead(stage: Stage) -> Iterator[str]:
+    """PL-02: the carrier never holds more than 200 ms, also after a stall."""
+    carrier = stage.carrier
+    if carrier.most_ahead > AHEAD_S + TOLERANCE_S:
+        yield f"at {carrier.most_ahead_at} the carrier held {carrier.most_ahead * 1000:.0f} ms"
+    if carrier.foreign:
+        yield f"{carrier.foreign} payloads are no audio of the agent"
+
+
+def decided_in_time(stage: Stage) -> Iterator[str]:
+    """BI-13: nothing is pending for longer than it may be."""
+    settings = stage.script.barge_in
+    longest = settings.confirm_s if settings.mode == "pause" else PENDING_CAP_S
+    if stage.record.frozen:
+        return
+    for t, outcome in stage.record.interruptions:
+        if outcome.outcome == "unconfirmed" and outcome.detection_delay_ms / 1000 > longest + TICK_S:
+            yield f"an interruption of {outcome.detection_delay_ms:.0f} ms was dropped at {t} only"
+
+
+def finalize_once(stage: Stage) -> Iterator[str]:
+    """TN-21: one request for a final for each end of speech at most."""
+    ends = stage.record.speech_ends
+    for number, t in enumerate(stage.record.finalizes, 1):
+        if number > sum(end <= t for end in ends):
+            yield f"a final was asked for at {t}, the {number}th time, after fewer ends of speech"
+
+
+def ends_once(stage: Stage) -> Iterator[str]:
+    """LC-06: one end; every reply that was begun is over, and nothing is left."""
+    record, machine = stage.record, stage.machine
+    if len(record.ended) != 1:
+        yield f"ended {len(record.ended)} times"
+    begun = [start.reply for _, start in record.started]
+    over = [report.turn for _, report in record.turns]
+    if begun != over:
+        yield f"replies {begun} were begun and {over} were over"
+    left = {
+        "a turn on the floor": machine.playout.turn is not None,
+        "marks": machine.playout.waiting_marks > 0,
+        "a reply": machine.reply is not None,
+        "a pending interruption": machine.barge_in.pending,
+        "a deadline": machine.deadline(stage.t) is not None,
+        "caller text": bool(machine.turns.unanswered()),
+        "a state that is not the end": machine.state is not State.ENDED,
+    }
+    yield from (f"left over: {what}" for what, there in left.items() if there)
+
+
+def nobody_waits_for_ever(stage: Stage) -> Iterator[str]:
+    """When nothing happened for long, the agent listens, and what asked for an answer has got it."""
+    snapshot = stage.record.when_quiet
+    if snapshot is None:
+        return
+    if snapshot.state not in (State.LISTENING, State.ENDED):
+        yield f"{stage.script.quiet_s} s after the last event the machine is {snapshot.state.value}"
+    if snapshot.state is not State.LISTENING or stage.script.settings.turn_end == "manual":
+        return
+    record = stage.record
+    last_final = max((final.t for final in record.finals if final.accepted), default=0.0)
+    if any(t > last_final for t, one in record.interruptions if one.outcome == "confirmed"):
+        return  # the words that interrupted never came; asking the recogniser for them is the watch's business
+    lines = stage.machine.conversation.transcript
+    aside = {word for line in lines if line.backchannel for word in line.text.split()}
+    for line in lines:
+        if line.unanswered and not aside.issuperset(line.text.split()):
+            yield f"{line.text!r} was never answered"
+
+
+CHECKS = (
+    finals_counted,
+    each_final_once,
+    answered_once,
+    stops_have_a_reason,
+    stops_at_once,
+    cancel_is_immediate,
+    never_far_ahead,
+    heard_problems,
+    decided_in_time,
+    finalize_once,
+    ends_once,
+    nobody_waits_for_ever,
+)

@@ -1,0 +1,372 @@
+"""The simulation of the machines: it repeats itself, finds nothing in the machines, and finds every planted defect."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from patter.call import machine as machine_module
+from patter.call.barge_in import BargeIn
+from patter.call.heard import heard_text
+from patter.call.machine import SessionMachine
+from patter.call.playout import Chunk, Playout
+from patter.call.turns import Turns
+from patter.cli.frame import main
+from patter.testing.simulation.draw import FEWEST_EVENTS, MOST_EVENTS, draw
+from patter.testing.simulation.invariants import problems
+from patter.testing.simulation.run import examine, quiet_strategies, shorten, simulate_machines
+from patter.testing.simulation.speech import pattern, position_of, spoken
+from patter.testing.simulation.stage import Stage
+
+pytestmark = pytest.mark.simulation
+
+SEED = 20_000_000
+#: calls within which every planted defect is found
+WITHIN = 2_000
+
+
+def test_every_promise_is_kept_and_the_jobs_change_nothing() -> None:
+    alone = simulate_machines(6_000, SEED, now=time.monotonic)
+    assert [violation.as_text() for violation in alone.violations] == []
+    assert alone.events >= 6_000 * 15
+    both = simulate_machines(1_500, SEED, jobs=2, now=time.monotonic)
+    again = simulate_machines(1_500, SEED, jobs=1, now=time.monotonic)
+    assert both.event_log_sha256 == again.event_log_sha256
+    assert (both.events, both.virtual_s) == (again.events, again.virtual_s)
+    assert simulate_machines(1_500, SEED + 1, now=time.monotonic).event_log_sha256 != both.event_log_sha256
+
+
+def test_scripts_hold_what_calls_are_made_of() -> None:
+    scripts = [draw(seed) for seed in range(1_000)]
+    counts = [len(script.events) for script in scripts]
+    assert FEWEST_EVENTS <= min(counts) <= max(counts) <= MOST_EVENTS
+    assert max(counts) > 50
+    kinds = {what for script in scripts for _, what, _ in script.events}
+    assert kinds == {
+        *("speech_started", "speech_ended", "interim", "final", "interrupt", "commit_turn", "announce"),
+        *("end_call", "stall", "freeze", "odd_mark"),
+    }
+    assert {script.barge_in.mode for script in scripts} == {"cancel", "confirm", "pause"}
+    assert {script.settings.turn_end for script in scripts} == {"stt", "vad", "manual"}
+    assert {script.barge_in.has_vad for script in scripts} == {True, False}
+    assert len({script.lineup for script in scripts}) == 6
+    assert any(None in script.echoes for script in scripts)
+    assert any(plan.goes_on for script in scripts for plan in script.replies)
+
+
+def test_audio_can_be_told_apart_by_its_bytes() -> None:
+    whole = pattern()
+    for start, length in ((0, 320), (801, 320), (123_457, 40), (8_000, 3)):
+        payload = whole[start : start + length]
+        assert position_of(payload, start) == start
+        if length >= 16:
+            assert position_of(payload, 0) == start
+    assert position_of(b"\x55" * 320, 0) == -1
+    line = spoken("Surely that works.", 75)
+    assert [line.words_begun(samples) for samples in (0, 1, line.starts[1] + 1, line.samples)] == [0, 1, 2, 3]
+
+
+# -- defects, each planted into the machines for the time of one test
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _gate_opens_at_dispatch(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BargeIn, "gate_open", lambda self, t: self.first_audio is not None)
+
+
+def _interrupt_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: SessionMachine, t: float) -> None:
+        self._actions.append(machine_module.SendClear())
+
+    patch.setattr(SessionMachine, "_interrupt", interrupt)
+
+
+def _interrupt_does_not_clear(patch: pytest.MonkeyPatch) -> None:
+    original = SessionMachine._interrupt
+
+    def interrupt(self: SessionMachine, t: float) -> None:
+        original(self, t)
+        self._actions = [
+            action for action in self._actions if not isinstance(action, machine_module.SendClear)
+        ]
+
+    patch.setattr(SessionMachine, "_interrupt", interrupt)
+
+
+def _history_from_what_was_generated(patch: pytest.MonkeyPatch) -> None:
+    def generated(sentences: Any, heard: int, rate: int) -> str:
+        return " ".join(sentence.text for sentence in sentences)
+
+    patch.setattr(machine_module, "heard_text", generated)
+
+
+def _history_up_to_what_was_sent(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.clear
+
+    def clear(self: Playout, t: float) -> int:
+        sent = self._sent
+        original(self, t)
+        return sent
+
+    patch.setattr(Playout, "clear", clear)
+
+
+def _history_is_a_word_behind(patch: pytest.MonkeyPatch) -> None:
+    def behind(sentences: Any, heard: int, rate: int) -> str:
+        return " ".join(heard_text(sentences, heard, rate).split()[:-2])
+
+    patch.setattr(machine_module, "heard_text", behind)
+
+
+def _second_final_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    original = Turns._restart
+
+    def restart(self: Turns, text: str, t: float) -> Any:
+        return original(self, text, t) if self.open is None or not self.open.restarts else None
+
+    patch.setattr(Turns, "_restart", restart)
+
+
+def _finals_merge_at_any_letter(patch: pytest.MonkeyPatch) -> None:
+    def merge(earlier: str, later: str) -> str:
+        return later if later.startswith(earlier) else f"{earlier} {later}"
+
+    patch.setattr("patter.call.turns.merge", merge)
+
+
+def _turns_restart_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("patter.call.turns.RESTARTS", 10_000)
+
+
+def _backchannels_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    original = Turns.hold
+
+    def hold(self: Turns, text: str, *, triggers: bool) -> None:
+        if triggers or self.manual:
+            original(self, text, triggers=triggers)
+
+    patch.setattr(Turns, "hold", hold)
+
+
+def _old_turns_end_the_new_one(patch: pytest.MonkeyPatch) -> None:
+    original = SessionMachine.reply_made
+
+    def reply_made(self: SessionMachine, reply: int, t: float) -> Any:
+        return original(self, self.reply.reply if self.reply else reply, t)
+
+    patch.setattr(SessionMachine, "reply_made", reply_made)
+    patch.setattr(Playout, "end", lambda self, turn: self._speech and setattr(self._speech, "ended", True))
+
+
+def _late_audio_of_old_turns_is_taken(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.add
+
+    def add(self: Playout, turn: int, audio: bytes) -> bool:
+        return original(self, self.turn if self.turn is not None and self.sentences else turn, audio)
+
+    patch.setattr(Playout, "add", add)
+
+
+def _resume_skips_what_was_taken_back(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.pause
+
+    def pause(self: Playout, t: float) -> None:
+        original(self, t)
+        if self._speech and self._speech.sentences:
+            sentence = self._speech.sentences[self._speech.sending]
+            self._emitted += sum(len(piece) for piece in sentence.pending)
+            sentence.pending.clear()
+
+    patch.setattr(Playout, "pause", pause)
+
+
+def _pause_is_not_undone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Playout, "resume", lambda self: None)
+
+
+def _pause_forgets_to_clear(patch: pytest.MonkeyPatch) -> None:
+    def pause(self: SessionMachine, t: float) -> None:
+        if self.barge_in.settings.mode == "pause" and self.barge_in.pending and not self.playout.paused:
+            self.playout.pause(t)
+
+    patch.setattr(SessionMachine, "_pause_if_pending", pause)
+
+
+def _burst_after_a_stall(patch: pytest.MonkeyPatch) -> None:
+    def start_clock(self: Playout, t: float) -> None:
+        if self._anchor is None:
+            self._anchor = (t, self._emitted)
+
+    def played(self: Playout, t: float) -> int:
+        return (
+            self._emitted
+            if self._anchor is None
+            else self._anchor[1] + int((t - self._anchor[0]) * self._rate)
+        )
+
+    _late_sends_do_not_restart_the_clock(patch)
+    patch.setattr(Playout, "_start_clock", start_clock)
+    patch.setattr(Playout, "_played", played)
+
+
+def _late_sends_do_not_restart_the_clock(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.sent
+
+    def sent(self: Playout, chunk: Chunk, t: float) -> bool:
+        anchor = self._anchor
+        first = original(self, chunk, t)
+        self._anchor = anchor
+        return first
+
+    patch.setattr(Playout, "sent", sent)
+
+
+def _a_stalled_socket_gets_all_at_once(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.step
+
+    def step(self: Playout, t: float) -> list[Chunk]:
+        sent, self._sent = self._sent, self._emitted
+        chunks = original(self, t)
+        self._sent = sent
+        return chunks
+
+    patch.setattr(Playout, "step", step)
+
+
+def _marks_of_a_clear_count_as_heard(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.clear
+
+    def clear(self: Playout, t: float) -> int:
+        for name in list(self._waiting):
+            self.mark_reached(name, t)
+        return original(self, t)
+
+    patch.setattr(Playout, "clear", clear)
+
+
+def _a_mark_is_waited_for_for_ever(patch: pytest.MonkeyPatch) -> None:
+    original = Playout.finished
+    patch.setattr(Playout, "finished", lambda self, t: not self._waiting and original(self, t))
+
+
+def _an_interruption_stays_pending(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BargeIn, "_expiry", lambda self, pending, t: pending.since + 1_000)
+
+
+def _a_final_over_the_agent_waits_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Turns, "agent_turn_over", lambda self, t, trigger: None)
+
+
+def _two_ends(patch: pytest.MonkeyPatch) -> None:
+    original = SessionMachine._end
+
+    def end(self: SessionMachine, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        original(self, *arguments, **options)
+        self._actions.append(self._actions[-1])
+
+    patch.setattr(SessionMachine, "_end", end)
+
+
+def _every_final_asks_again(patch: pytest.MonkeyPatch) -> None:
+    original = SessionMachine.final
+
+    def final(self: SessionMachine, *arguments: Any) -> Any:
+        return [*original(self, *arguments), machine_module.Finalize()]
+
+    patch.setattr(SessionMachine, "final", final)
+
+
+def _no_strategy_but_the_gate_is_deaf(patch: pytest.MonkeyPatch) -> None:
+    original = SessionMachine.speech_started
+
+    def speech_started(self: SessionMachine, t: float) -> Any:
+        return original(self, t) if self.playout.heard_ms(t) < 100 else []
+
+    patch.setattr(SessionMachine, "speech_started", speech_started)
+
+
+DEFECTS: tuple[Plant, ...] = (
+    _gate_opens_at_dispatch,
+    _interrupt_does_not_cancel,
+    _interrupt_does_not_clear,
+    _history_from_what_was_generated,
+    _history_up_to_what_was_sent,
+    _history_is_a_word_behind,
+    _second_final_is_dropped,
+    _finals_merge_at_any_letter,
+    _turns_restart_for_ever,
+    _backchannels_are_forgotten,
+    _old_turns_end_the_new_one,
+    _late_audio_of_old_turns_is_taken,
+    _resume_skips_what_was_taken_back,
+    _pause_is_not_undone,
+    _pause_forgets_to_clear,
+    _burst_after_a_stall,
+    _late_sends_do_not_restart_the_clock,
+    _a_stalled_socket_gets_all_at_once,
+    _marks_of_a_clear_count_as_heard,
+    _a_mark_is_waited_for_for_ever,
+    _an_interruption_stays_pending,
+    _a_final_over_the_agent_waits_for_ever,
+    _two_ends,
+    _every_final_asks_again,
+    _no_strategy_but_the_gate_is_deaf,
+)
+
+
+def _broken(calls: int) -> Iterator[tuple[int, str]]:
+    """(number of the call, promise) of what broke, or the exception that the defect led to."""
+    with quiet_strategies():
+        for number in range(calls):
+            stage = Stage(draw(SEED + number))
+            try:
+                stage.play()
+            except (AssertionError, IndexError, KeyError) as error:
+                yield number, type(error).__name__
+                continue
+            for problem in problems(stage):
+                yield number, problem.promise
+
+
+@pytest.mark.parametrize("plant", DEFECTS, ids=lambda plant: plant.__name__.strip("_"))
+def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert next(_broken(WITHIN), None) is not None
+
+
+def test_a_violation_is_shown_short_and_can_be_replayed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _finals_merge_at_any_letter(monkeypatch)
+    number, promise = next(_broken(WITHIN))
+    seed = SEED + number
+    with quiet_strategies():
+        violation = next(one for one in examine(seed) if one.promise == promise)
+        script = shorten(draw(seed), promise)
+    assert len(script.events) <= 6
+    assert any("final" in line for line in violation.trace)
+    assert len(violation.trace) < 40
+    words = violation.command.split()[1:]
+    assert main([*words, "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert [one["promise"] for one in shown["violations"]] == [promise]
+    assert main(words) == 1
+    assert violation.command in capsys.readouterr().out
+
+
+def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--machines", "--calls", "50", "--seed", "7", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert set(shown) == {"calls", "violations", "events", "event_log_sha256", "virtual_s", "wall_s"}
+    assert (shown["calls"], shown["violations"]) == (50, [])
+    assert main(["simulate", "--machines", "--calls", "50", "--seed", "7"]) == 0
+    assert shown["event_log_sha256"][:16] in capsys.readouterr().out
+    assert main(["simulate"]) == 2
+    assert "not there yet" in capsys.readouterr().err
+    assert main(["simulate", "--machines", "--calls", "0"]) == 2
