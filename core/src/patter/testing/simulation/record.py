@@ -20,8 +20,6 @@ class SpokenLine:
     reply: int
     line: Line
     start: int
-    #: whether the voice had delivered all of it
-    whole: bool = False
 
     @property
     def end(self) -> int:

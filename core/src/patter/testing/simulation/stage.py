@@ -20,11 +20,10 @@ from patter.call.session_state import State
 from patter.providers.carrier import CallStatus
 from patter.providers.stt import Final
 from patter.testing.machine_driver import MachineClock
-from patter.testing.simulation.agent_plans import ReplyPlan, SpokenPlan
+from patter.testing.simulation.agent import SimulatedAgent
 from patter.testing.simulation.carrier import Carrier
 from patter.testing.simulation.finals import AcceptedFinals
 from patter.testing.simulation.record import Cancelled, HeardFinal, Quiet, Record, SpokenLine
-from patter.testing.simulation.speech import PER_MS, pattern, spoken
 from patter.testing.simulation.strategies import LINEUPS
 from patter.testing.simulation.wire import Wire
 
@@ -48,12 +47,9 @@ class Stage(MachineClock):
         self.carrier = Carrier(script.delay_s)
         self.wire = Wire(self._reached_carrier, self._clear_reached_carrier)
         self.cause = ""
-        self._audio = memoryview(pattern())
-        self._source = 0
-        self._plans: dict[int, ReplyPlan] = {}
-        self._cancelled: set[int] = set()
+        self._agent = SimulatedAgent(self)
         self._marks: set[str] = set()
-        self._frozen_until = 0.0
+        self.frozen_until = 0.0
         self._accepted = AcceptedFinals()
         self._speaking = False
         self._turn = 0
@@ -79,7 +75,7 @@ class Stage(MachineClock):
         self.apply(self.machine.started(0.0))
         self.run(script.hangs_up_at)
         while self.machine.state is not State.ENDED:  # the process froze over the hang-up
-            self.run(self._frozen_until)
+            self.run(self.frozen_until)
 
     def note(self, code: int, value: float, words: str, *arguments: object) -> None:
         """One entry of the event log, whose hash tells whether two runs were the same, and its words for a trace."""
@@ -89,8 +85,8 @@ class Stage(MachineClock):
 
     def _told(self, what: str, argument: Any) -> bool:
         """The machine is about to be told something. False when the process is frozen: then it is told later."""
-        if self.t < self._frozen_until:
-            self.put(self._frozen_until, getattr(self, f"on_{what}"), argument)
+        if self.t < self.frozen_until:
+            self.put(self.frozen_until, getattr(self, f"on_{what}"), argument)
             return False
         self.cause = what
         self.record.happened += 1
@@ -107,7 +103,7 @@ class Stage(MachineClock):
             self._accepted.speech_started()
             must_stop = self._must_stop()
             self.apply(self.machine.speech_started(self.t))
-            if must_stop and must_stop not in self._cancelled:
+            if must_stop and must_stop not in self._agent.cancelled:
                 self.record.ignored.append(f"speech at {self.t} did not stop turn {must_stop}")
             self._speaking = True
 
@@ -177,7 +173,7 @@ class Stage(MachineClock):
     def on_freeze(self, seconds: float) -> None:
         """The process does nothing for a while."""
         if self._told("freeze", seconds):
-            self._frozen_until = self.t + seconds
+            self.frozen_until = self.t + seconds
             self.record.disturbed = self.record.frozen = True
 
     def on_stall(self, seconds: float) -> None:
@@ -202,7 +198,7 @@ class Stage(MachineClock):
             return None
         if self.wire.blocked_since is not None:
             due = min(due, self.t + 0.1)
-        return max(due, self._frozen_until)
+        return max(due, self.frozen_until)
 
     def tick(self) -> None:
         """What the pacer does."""
@@ -254,8 +250,8 @@ class Stage(MachineClock):
 
     def on_echo(self, name: str) -> None:
         """A mark comes back."""
-        if self.t < self._frozen_until:
-            self.put(self._frozen_until, self.on_echo, name)
+        if self.t < self.frozen_until:
+            self.put(self.frozen_until, self.on_echo, name)
         elif name in self._marks:
             self._marks.discard(name)
             self.machine.playout.mark_reached(name, self.t)
@@ -307,19 +303,13 @@ class Stage(MachineClock):
         self.record.started.append((self.t, start))
         self._turn = start.reply
         self.note(3, start.reply, "  start reply %d (%s) to %r", start.reply, start.kind, start.text)
-        plan = self.script.replies[start.reply % len(self.script.replies)]
-        if start.user_turn is None:
-            line = spoken(start.text, plan.voice)
-            plan = ReplyPlan(0.0, (SpokenPlan(line, 0.0),), 0.0, plan.goes_on, plan.voice)
-        self._plans[start.reply] = plan
-        self.put(self.t + plan.llm_s, self._next_sentence, (start.reply, 0))
+        self._agent.begin(start)
 
     def _cancel_reply(self, action: CancelReply) -> None:
         heard = action.reply in self.record.first_sent
         self.record.cancelled.append(Cancelled(self.t, action.reply, self.cause, heard))
         self.note(4, action.reply, "  cancel reply %d", action.reply)
-        self._cancelled.add(action.reply)
-        self.put(self.t, self._made, action.reply)
+        self._agent.cancel(action.reply)
 
     def _send_clear(self, _: SendClear) -> None:
         self.note(5, 0, "  clear")
@@ -345,63 +335,7 @@ class Stage(MachineClock):
             self.record.interruptions.append((self.t, action.data))
             self.note(9, action.data.turn, "  interruption %s", action.data.outcome)
 
-    # -- the providers
-
-    def _wanted(self, reply: int) -> bool:
-        return reply not in self._cancelled or self._plans[reply].goes_on
-
-    def _next_sentence(self, at: tuple[int, int]) -> None:
-        reply, index = at
-        if self.t < self._frozen_until:
-            self.put(self._frozen_until, self._next_sentence, at)
-            return
-        plan = self._plans[reply]
-        if not self._wanted(reply):
-            return
-        if index >= len(plan.sentences):
-            self.put(self.t + plan.tail_s, self._made, reply)
-            return
-        sentence = plan.sentences[index]
-        line = SpokenLine(reply, sentence.line, self._source)
-        if self.machine.playout.open_sentence(reply, sentence.line.text) is not None:
-            self.record.lines.append(line)
-            self._source = line.end
-        samples = sentence.line.samples
-        first = samples if sentence.gap_s <= 0 else samples // 2 // (20 * PER_MS) * 20 * PER_MS
-        self._add(line, 0, first)
-        self.put(self.t + sentence.gap_s, self._rest, (line, first, index))
-
-    def _rest(self, at: tuple[SpokenLine, int, int]) -> None:
-        line, first, index = at
-        if self.t < self._frozen_until:
-            self.put(self._frozen_until, self._rest, at)
-            return
-        if not self._wanted(line.reply):
-            return
-        if first < line.line.samples:
-            self._add(line, first, line.line.samples)
-        self.machine.playout.close_sentence(line.reply, line.line.word_times)
-        line.whole = self.machine.playout.turn == line.reply
-        self._kick()
-        plan = self._plans[line.reply]
-        after = plan.sentences[index + 1].tts_s if index + 1 < len(plan.sentences) else 0.0
-        self.put(self.t + after, self._next_sentence, (line.reply, index + 1))
-
-    def _add(self, line: SpokenLine, begin: int, end: int) -> None:
-        playout = self.machine.playout
-        first = playout.backlog_ms() <= 0
-        audio = self._audio[line.start + begin : line.start + end]
-        if playout.add(line.reply, bytes(audio)) and first:
-            self._kick()
-
-    def _kick(self) -> None:
+    def kick(self) -> None:
+        """Audio was added: send what may be sent now."""
         if self.machine.state is not State.ENDED:
             self.tick()
-
-    def _made(self, reply: int) -> None:
-        if self.t < self._frozen_until:
-            self.put(self._frozen_until, self._made, reply)
-            return
-        self.cause = "time"
-        self.apply(self.machine.reply_made(reply, self.t))
-        self._kick()

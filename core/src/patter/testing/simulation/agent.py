@@ -1,0 +1,101 @@
+"""The simulated agent: the model's and the voice's part of a call, late or deaf to being cancelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from patter.testing.simulation.agent_plans import ReplyPlan, SpokenPlan
+from patter.testing.simulation.record import SpokenLine
+from patter.testing.simulation.speech import PER_MS, pattern, spoken
+
+if TYPE_CHECKING:
+    from patter.call.actions import StartReply
+    from patter.testing.simulation.stage import Stage
+
+#: audio comes in multiples of this, in samples
+STEP = 20 * PER_MS
+
+
+class SimulatedAgent:
+    """Makes the replies of one call as their plans have it.
+
+    Attributes:
+        cancelled: the replies that nobody wants any more.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._playout = stage.machine.playout
+        self._audio = memoryview(pattern())
+        self._source = 0
+        self._plans: dict[int, ReplyPlan] = {}
+        self.cancelled: set[int] = set()
+
+    def begin(self, start: StartReply) -> None:
+        """A reply is wanted."""
+        replies = self._stage.script.replies
+        plan = replies[start.reply % len(replies)]
+        if start.user_turn is None:
+            line = spoken(start.text, plan.voice)
+            plan = ReplyPlan(0.0, (SpokenPlan(line, 0.0),), 0.0, plan.goes_on, plan.voice)
+        self._plans[start.reply] = plan
+        self._stage.put(self._stage.t + plan.llm_s, self._next_sentence, (start.reply, 0))
+
+    def cancel(self, reply: int) -> None:
+        """It is not wanted any more."""
+        self.cancelled.add(reply)
+        self._stage.put(self._stage.t, self._made, reply)
+
+    def _wanted(self, reply: int) -> bool:
+        return reply not in self.cancelled or self._plans[reply].goes_on
+
+    def _next_sentence(self, at: tuple[int, int]) -> None:
+        reply, index = at
+        if self._stage.t < self._stage.frozen_until:
+            self._stage.put(self._stage.frozen_until, self._next_sentence, at)
+            return
+        plan = self._plans[reply]
+        if not self._wanted(reply):
+            return
+        if index >= len(plan.sentences):
+            self._stage.put(self._stage.t + plan.tail_s, self._made, reply)
+            return
+        sentence = plan.sentences[index]
+        line = SpokenLine(reply, sentence.line, self._source)
+        if self._playout.open_sentence(reply, sentence.line.text) is not None:
+            self._stage.record.lines.append(line)
+            self._source = line.end
+        samples = sentence.line.samples
+        first = samples if sentence.gap_s <= 0 else samples // 2 // STEP * STEP
+        self._add(line, 0, first)
+        self._stage.put(self._stage.t + sentence.gap_s, self._rest, (line, first, index))
+
+    def _rest(self, at: tuple[SpokenLine, int, int]) -> None:
+        line, first, index = at
+        if self._stage.t < self._stage.frozen_until:
+            self._stage.put(self._stage.frozen_until, self._rest, at)
+            return
+        if not self._wanted(line.reply):
+            return
+        if first < line.line.samples:
+            self._add(line, first, line.line.samples)
+        self._playout.close_sentence(line.reply, line.line.word_times)
+        self._stage.kick()
+        plan = self._plans[line.reply]
+        after = plan.sentences[index + 1].tts_s if index + 1 < len(plan.sentences) else 0.0
+        self._stage.put(self._stage.t + after, self._next_sentence, (line.reply, index + 1))
+
+    def _add(self, line: SpokenLine, begin: int, end: int) -> None:
+        playout = self._playout
+        first = playout.backlog_ms() <= 0
+        audio = self._audio[line.start + begin : line.start + end]
+        if playout.add(line.reply, bytes(audio)) and first:
+            self._stage.kick()
+
+    def _made(self, reply: int) -> None:
+        if self._stage.t < self._stage.frozen_until:
+            self._stage.put(self._stage.frozen_until, self._made, reply)
+            return
+        self._stage.cause = "time"
+        self._stage.apply(self._stage.machine.reply_made(reply, self._stage.t))
+        self._stage.kick()
