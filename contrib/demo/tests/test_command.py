@@ -100,13 +100,32 @@ def test_the_settings_file_is_that_of_the_directory_unless_one_is_named(
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_cleans_up_and_ends_with_130(tmp_path: Path) -> None:
     words = ["-m", "patter", "demo", "--agent", "demo_tone_agent:agent", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-u", *words],
-        cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell starts what runs in its background with SIGINT ignored, and that is inherited: here it is not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-u", *words],
+            cwd=Path(__file__).parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            seen, errors = _interrupted(process)
+        finally:
+            process.kill()
+
+    assert process.returncode == 130, (seen, errors)
+    assert "Traceback" not in errors
+    assert "never awaited" not in errors
+    assert "was destroyed" not in errors
+
+
+def _interrupted(process: subprocess.Popen[str]) -> tuple[list[str], str]:
+    """Press Ctrl-C once the caller has spoken; what was printed until then, and all errors."""
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
@@ -114,9 +133,4 @@ def test_ctrl_c_cleans_up_and_ends_with_130(tmp_path: Path) -> None:
         if line.startswith("caller"):
             break
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
-
-    assert process.returncode == 130, (seen, errors)
-    assert "Traceback" not in errors
-    assert "never awaited" not in errors
-    assert "was destroyed" not in errors
+    return seen, process.communicate(timeout=20)[1]
