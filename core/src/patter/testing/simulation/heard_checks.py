@@ -46,10 +46,15 @@ def _of_turn(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLine]
     sent = sum(line.line.words_begun(stage.sent_of(line)) for line in lines)
     if len(words) > sent:
         yield f"turn {report.turn} says {report.text!r}, but only {sent} words were sent"
-    if lines and not stage.record.disturbed and _prompt(stage):
+    if lines and must_be_near_truth(stage):
         yield from _near_truth(stage, t, report, lines)
     if lines:
         yield from _nothing_skipped(stage, t, report, lines)
+
+
+def must_be_near_truth(stage: Stage) -> bool:
+    """Whether the history of this call must be right to one word: prompt echoes, no stall of any kind."""
+    return not stage.record.disturbed and _prompt(stage)
 
 
 def _prompt(stage: Stage) -> bool:
