@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -228,3 +229,31 @@ def test_without_a_vad_the_caller_is_silent_400_ms_after_the_last_interim() -> N
     ((t, dropped),) = outcomes(call)
     assert t == pytest.approx(2.9 + 0.4 + 1.5, abs=0.02)
     assert dropped.outcome == "unconfirmed"
+
+
+@pytest.mark.behaviour("BI-17")
+@pytest.mark.parametrize("ending", ["caller_hangs_up", "drop_connection", "hangup"])
+async def test_nothing_of_a_pending_interruption_outlives_the_call(simcall: Any, ending: str) -> None:
+    asked: list[str] = []
+
+    class Never(BargeInStrategy):
+        def evaluate(self, event: BargeInEvent) -> bool:
+            asked.append(event.kind)
+            return False
+
+    decided: list[object] = []
+    long = "Our opening hours are nine to five on every day of the week, and ten to four on Saturdays."
+    async with simcall(first_message=long, barge_in_strategies=Never()) as call:
+        call.call.on("interruption", decided.append)
+        await call.agent_says("Our opening hours")
+        await call.caller_says("well", understood="", duration_ms=300)
+        assert asked[0] == "speech_start", "it is pending"
+        call_id = call.call.id
+        await getattr(call.call if ending == "hangup" else call, ending)()
+        await call.ended()
+        # what the state was waiting for comes and goes
+        await asyncio.sleep(3.0)
+        assert [task.get_name() for task in asyncio.all_tasks() if call_id in task.get_name()] == []
+    assert decided == []
+    assert call.summary.metrics["interruptions"] == 0
+    assert call.summary.leaks == ()
