@@ -46,6 +46,10 @@ class SimulatedAgent:
         self.cancelled.add(reply)
         self._stage.put(self._stage.t, self._made, reply)
 
+    def sentences_of(self, reply: int) -> int:
+        """How many sentences a reply has."""
+        return len(self._plans[reply].sentences)
+
     def _wanted(self, reply: int) -> bool:
         return reply not in self.cancelled or self._plans[reply].goes_on
 

@@ -10,8 +10,8 @@ from patter.testing.simulation.speech import Line, spoken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: ms of audio per character: six times as fast as people, and as fast as they
-FAST, HUMAN = 12, 75
+#: ms of audio per character: nine times as fast as people, and as fast as they
+FAST, HUMAN = 8, 75
 SENTENCES = (
     "Surely that works.",
     "Checking that.",

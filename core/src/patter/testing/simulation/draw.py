@@ -196,7 +196,7 @@ def draw(seed: int) -> Script:
     """The script of that seed, always the same."""
     environment = Environment.seeded(seed, SystemClock())
     random = environment.random.random
-    # Most agents speak six times as fast as people, so that a call costs little; then what depends on the length of
+    # Most agents speak nine times as fast as people, so that a call costs little; then what depends on the length of
     # a word is scaled with it.
     fast = random() < 0.94
     mode = cast("BargeInMode", _choose(random, ("cancel", "confirm", "pause")))
@@ -205,7 +205,7 @@ def draw(seed: int) -> Script:
         turn_end=_choose(random, ("stt", "stt", "vad", "vad", "manual")),
         can_finalize=random() < 0.9,
     )
-    gate_s = _choose(random, (0.06, 0.06, 0.25) if fast else (0.25, 0.25, 1.0))
+    gate_s = _choose(random, (0.04, 0.04, 0.1) if fast else (0.25, 0.25, 1.0))
     barge_in = BargeInSettings(
         mode=mode,
         gate_s=gate_s,

@@ -38,6 +38,8 @@ def heard_problems(stage: Stage) -> Iterator[str]:
 
 
 def _of_turn(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
+    if not report.interrupted and len(lines) != stage.agent.sentences_of(report.turn):
+        yield f"turn {report.turn} ended by itself after {len(lines)} of its sentences"
     whole = " ".join(line.line.text for line in lines).split()
     words = report.text.split()
     if words != whole[: len(words)]:

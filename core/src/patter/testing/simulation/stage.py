@@ -47,7 +47,7 @@ class Stage(MachineClock):
         self.carrier = Carrier(script.delay_s)
         self.wire = Wire(self._reached_carrier, self._clear_reached_carrier)
         self.cause = ""
-        self._agent = SimulatedAgent(self)
+        self.agent = SimulatedAgent(self)
         self._marks: set[str] = set()
         self.frozen_until = 0.0
         self._accepted = AcceptedFinals()
@@ -103,7 +103,7 @@ class Stage(MachineClock):
             self._accepted.speech_started()
             must_stop = self._must_stop()
             self.apply(self.machine.speech_started(self.t))
-            if must_stop and must_stop not in self._agent.cancelled:
+            if must_stop and must_stop not in self.agent.cancelled:
                 self.record.ignored.append(f"speech at {self.t} did not stop turn {must_stop}")
             self._speaking = True
 
@@ -303,13 +303,13 @@ class Stage(MachineClock):
         self.record.started.append((self.t, start))
         self._turn = start.reply
         self.note(3, start.reply, "  start reply %d (%s) to %r", start.reply, start.kind, start.text)
-        self._agent.begin(start)
+        self.agent.begin(start)
 
     def _cancel_reply(self, action: CancelReply) -> None:
         heard = action.reply in self.record.first_sent
         self.record.cancelled.append(Cancelled(self.t, action.reply, self.cause, heard))
         self.note(4, action.reply, "  cancel reply %d", action.reply)
-        self._agent.cancel(action.reply)
+        self.agent.cancel(action.reply)
 
     def _send_clear(self, _: SendClear) -> None:
         self.note(5, 0, "  clear")
