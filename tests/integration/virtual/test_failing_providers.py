@@ -146,6 +146,9 @@ async def test_a_voice_that_fails_in_the_middle_is_not_heard_twice(simcall: Any)
         await call.agent_says("How can I help?")
 
     assert call.heard == "Hello, thi How can I help?"
+    # history claims no word that was never made
+    said = [entry.text for entry in call.transcript if entry.role == "assistant"]
+    assert said == ["Hello, How can I help?"]
 
 
 async def test_a_voice_that_cannot_be_healed_ends_the_call(simcall: Any) -> None:

@@ -51,3 +51,16 @@ def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
         count += 1
         position += len(word) + 1
     return " ".join(words[:count])
+
+
+def synthesised_part(text: str, samples: int, rate: int) -> str:
+    """The words of a sentence that are surely in its audio, when the voice failed in the middle of it."""
+    words = text.split()
+    characters = samples * 1000 / rate / MS_PER_CHARACTER
+    count, position = 0, 0
+    for word in words:
+        position += len(word) + 1
+        if position > characters:
+            break
+        count += 1
+    return " ".join(words[:count])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from patter.call.heard import synthesised_part
 from patter.call.reply import ENOUGH_MS
 from patter.call.session_state import State
 
@@ -49,8 +50,12 @@ class SessionMouth:
             self._audio_added()
         return True
 
-    def close_sentence(self, reply: int) -> None:
-        """The sentence is complete."""
+    def close_sentence(self, reply: int, *, cut: bool = False) -> None:
+        """The sentence is complete; `cut` when its voice failed, so that history claims no word of the rest (TN-08)."""
+        playout = self._machine.playout
+        if cut and playout.turn == reply:
+            sentence = playout.sentences[-1]
+            sentence.text = synthesised_part(sentence.text, sentence.samples, playout.format.rate)
         self._machine.playout.close_sentence(reply, self._lineup.word_times())
         self._audio_added()
 

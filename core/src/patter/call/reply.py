@@ -58,8 +58,8 @@ class Mouth(Protocol):
     def add_audio(self, reply: int, audio: bytes) -> bool:
         """Append audio; False when the reply was cancelled."""
 
-    def close_sentence(self, reply: int) -> None:
-        """The sentence is complete."""
+    def close_sentence(self, reply: int, *, cut: bool = False) -> None:
+        """The sentence is complete; `cut` when its voice failed."""
 
     async def room(self, reply: int) -> None:
         """Wait while more than enough audio is ahead."""
@@ -245,15 +245,17 @@ class ReplyRunner:
         """Synthesise one sentence; once more if its voice failed and was healed before a sound of it was made."""
         if not self._mouth.open_sentence(self._reply, text):
             return
+        cut = True
         while self._voice.tts is not None:
             made: list[int] = []
             try:
                 await self._synthesise(self._voice.tts, text, made)
+                cut = False
                 break
             except ProviderError as error:
                 if not await self._mouth.failed("tts", error, spoken=bool(made)) or made:
                     break
-        self._mouth.close_sentence(self._reply)
+        self._mouth.close_sentence(self._reply, cut=cut)
 
     async def _synthesise(self, tts: TTS, text: str, made: list[int]) -> None:
         converter = Converter(tts.output_format(), self._mouth.carrier_format)
