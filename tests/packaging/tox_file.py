@@ -55,7 +55,7 @@ def _settings(catalogue: Catalogue) -> list[str]:
         own = _requirements(catalogue.closure(package))
         lines.append(f"    {package.environment}: OWN = {own}")
         lines.append(f"    {package.environment}: TESTS = {package.folder}/tests")
-    lines.append(f"    all: OWN = {_requirements(catalogue.packages)}")
+    lines.append(f"    all,bench: OWN = {_requirements(catalogue.packages)}")
     return lines
 
 
