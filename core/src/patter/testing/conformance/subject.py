@@ -65,16 +65,20 @@ async def closed(provider: Any) -> None:
             await closing
 
 
-def open_sockets() -> int | None:
-    """How many sockets this process has open; None where the system does not tell."""
+def open_sockets() -> frozenset[str]:
+    """The sockets that this process has open, by their inodes; empty where the system does not tell.
+
+    Compare what is there afterwards with what was there before: a socket that something else left may be collected in
+    between.
+    """
     try:
         names = os.listdir("/proc/self/fd")
     except OSError:
-        return None
+        return frozenset()
     links = []
     for name in names:
         try:
             links.append(os.readlink(f"/proc/self/fd/{name}"))
         except OSError:  # the one that listed the folder
             continue
-    return sum(1 for link in links if link.startswith("socket:"))
+    return frozenset(link for link in links if link.startswith("socket:"))
