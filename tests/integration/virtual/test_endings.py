@@ -217,23 +217,6 @@ async def test_disconnecting_ends_the_calls_and_the_phone_can_serve_again(phone:
     await phone.disconnect()
 
 
-async def test_a_stalled_socket_ends_its_call_and_no_other(simcall: Any) -> None:
-    agent = Agent(stt="fake", llm="fake", tts="fake", vad="fake", first_message="Hello.")
-    async with simcall(agent) as other, simcall(first_message=LONG) as call:
-        await call.agent_says("Our opening")
-        call.line.stall()
-        stalled = asyncio.get_running_loop().time()
-        await other.caller_says("Are you there?")
-        await other.agent_says("You said: Are you there?")
-        summary = await call.ended()
-        took = asyncio.get_running_loop().time() - stalled
-        call.line.drop()
-
-    assert summary.outcome is CallStatus.FAILED
-    assert 4.9 <= took <= 7.5
-    assert summary.metrics["dropped_audio_ms"] > 0
-
-
 @pytest.mark.behaviour("LC-07")
 @pytest.mark.patter_phone(max_call_s=60)
 async def test_a_call_is_hung_up_at_its_maximum_duration(

@@ -36,7 +36,6 @@ class Outbox:
         self._control: deque[str] = deque()
         self._wake = asyncio.Event()
         self._sending_since: float | None = None
-        self.dropped_ms = 0.0
 
     def audio(self, chunk: Chunk) -> None:
         """Send a chunk and the marks behind it."""
@@ -50,16 +49,11 @@ class Outbox:
             self._control.append(self._protocol.clear())
             self._wake.set()
 
-    @property
-    def waiting(self) -> tuple[Chunk, ...]:
-        """The audio that waits behind the message being sent."""
-        return tuple(self._audio)
-
-    def drop_audio(self) -> int:
-        """The socket is stalled: forget the audio that waits; returns its chunks."""
-        count = len(self._audio)
+    def take_audio(self) -> tuple[Chunk, ...]:
+        """Take back the audio that waits behind the message being sent."""
+        chunks = tuple(self._audio)
         self._audio.clear()
-        return count
+        return chunks
 
     def blocked_s(self, t: float) -> float:
         """For how long the socket has refused to take the current message, in s."""

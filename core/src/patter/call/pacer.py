@@ -29,6 +29,9 @@ class Paced(Protocol):
     def step(self, t: float) -> None:
         """Do what is due; must not block or raise."""
 
+    def failed(self, error: Exception) -> None:
+        """`step` raised and is called no more."""
+
 
 class Batch(Protocol):
     """Work collected over all calls."""
@@ -83,9 +86,10 @@ class Pacer:
             if call.due is not None and call.due <= now:
                 try:
                     call.step(now)
-                except Exception:
+                except Exception as error:
                     logger.exception("the pacer's step of a call failed; the call is stepped no more")
                     self._calls.discard(call)
+                    call.failed(error)
         self._run_batches()
         if self._calls:
             self._arm()

@@ -61,6 +61,8 @@ class SimulatedLine:
         self._marks: dict[str, asyncio.TimerHandle] = {}
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._unsent: deque[str] = deque()
+        self._buffer_bytes = 0
 
     # -- for the engine (CarrierConnection)
 
@@ -74,10 +76,15 @@ class SimulatedLine:
         return self._inbound.popleft()
 
     async def send_text(self, text: str) -> None:
-        """Take a message from Patter; waits while the line is stalled."""
-        await self._flowing.wait()
-        if self._gone:
+        """Take a message from Patter; waits while the line is stalled and its buffer is full."""
+        if not self._flowing.is_set() and self.unsent_bytes() + len(text) <= self._buffer_bytes:
+            self._unsent.append(text)
             return
+        await self._flowing.wait()
+        if not self._gone:
+            self._take(text)
+
+    def _take(self, text: str) -> None:
         message = json.loads(text)
         match message["type"]:
             case "media":
@@ -88,8 +95,8 @@ class SimulatedLine:
                 self._clear()
 
     def unsent_bytes(self) -> int:
-        """Nothing waits in memory."""
-        return 0
+        """What waits in the buffer of a stalled line."""
+        return sum(map(len, self._unsent))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Patter closes the connection; idempotent."""
@@ -124,12 +131,15 @@ class SimulatedLine:
             self._wake.set()
             self._flowing.set()
 
-    def stall(self) -> None:
-        """Take no more data from Patter until `resume()`."""
+    def stall(self, buffer_bytes: int = 0) -> None:
+        """Take no more data from Patter until `resume()`, but for so many bytes that are sent on then."""
+        self._buffer_bytes = buffer_bytes
         self._flowing.clear()
 
     def resume(self) -> None:
         """Take data again."""
+        while self._unsent and not self._gone:
+            self._take(self._unsent.popleft())
         self._flowing.set()
 
     # -- the playout buffer

@@ -1,0 +1,107 @@
+"""What the caller says, on its way to the session machine: frames, the VAD's events, the STT's results.
+
+An STT that fails is healed here: its receiver connects the next one, and the feed keeps the caller's audio meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from patter.call.listening import Listening
+from patter.call.stt_feed import STTFeed
+from patter.errors import ProviderDisconnected, ProviderTimeout
+from patter.providers.stt import Final, Interim, SpeechStarted
+
+if TYPE_CHECKING:
+    from patter.call.actions import Action
+    from patter.call.ledger import Ledger
+    from patter.call.lineup import Lineup
+    from patter.call.machine import SessionMachine
+    from patter.call.mouth import SessionMouth
+    from patter.providers.stt import STTEvent
+    from patter.providers.vad import VADEvent
+
+
+class HearingSession(Protocol):
+    """What the session gives to hearing."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the call is over."""
+
+    def now(self) -> float:
+        """The call's clock, in s."""
+
+    def apply(self, actions: Iterable[Action]) -> None:
+        """Carry out what the machine decided."""
+
+
+class Hearing:
+    """The caller's side of one call."""
+
+    def __init__(
+        self, session: HearingSession, machine: SessionMachine, lineup: Lineup, mouth: SessionMouth
+    ) -> None:
+        self._session = session
+        self._machine = machine
+        self._lineup = lineup
+        self._mouth = mouth
+        self.feed = STTFeed(lineup.stt_format) if lineup.has_stt else None
+
+    @property
+    def lost_frames(self) -> int:
+        """Frames that were dropped because the STT did not take them (LC-05)."""
+        return self.feed.dropped_frames if self.feed else 0
+
+    def open(self, ledger: Ledger) -> Listening:
+        """The chain that takes the caller's frames."""
+        detector = self._lineup.open_detector(self._vad_event, ledger)
+        return Listening(self._machine.playout.format, self.feed, detector, self._lineup.noise_filter)
+
+    def finalize(self) -> None:
+        """Ask the STT to close the utterance, behind the audio so far."""
+        if self.feed is not None:
+            self.feed.finalize()
+
+    def _vad_event(self, event: VADEvent) -> None:
+        session = self._session
+        if event.kind == "speech_start":
+            self._lineup.speech_started()
+            session.apply(self._machine.speech_started(session.now()))
+        elif event.kind == "speech_end":
+            session.apply(self._machine.speech_ended(session.now()))
+
+    async def receive(self) -> None:
+        """Connect and read the STT; again after a reconnect, until healing gives up."""
+        assert self.feed is not None
+        while True:
+            try:
+                stt = await self._lineup.connect_stt()
+                self.feed.attach(stt)
+                async for event in stt.receive():
+                    self._stt_event(event)
+                error: Exception = ProviderDisconnected("the STT ended its stream")
+            except Exception as failure:  # whatever a plugin raises is healed alike (LC-12)
+                error = failure
+            self.feed.detach()
+            if self._session.is_ending:
+                return
+            if not self._lineup.reconnecting and not await self._mouth.failed("stt", error, spoken=False):
+                return
+            await self._lineup.rebuild("stt")
+
+    async def silent(self) -> None:
+        """The STT is connected and says nothing, whatever was tried (SP-23)."""
+        error = ProviderTimeout("the STT is connected but silent")
+        if await self._mouth.failed("stt", error, spoken=False):
+            await self._lineup.close_stt()
+
+    def _stt_event(self, event: STTEvent) -> None:
+        session, t = self._session, self._session.now()
+        if isinstance(event, Final):
+            session.apply(self._machine.final(event, t))
+        elif isinstance(event, Interim):
+            session.apply(self._machine.interim(event.text, t))
+        elif isinstance(event, SpeechStarted) and not self._lineup.has_detector:
+            session.apply(self._machine.speech_started(t))
