@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from patter.agent import Agent as Agent
     from patter.call.call import Call as Call
-    from patter.client import CallResult as CallResult
+    from patter.call_result import CallResult as CallResult
     from patter.client import Patter as Patter
     from patter.decisions import Accept as Accept
     from patter.decisions import Hangup as Hangup
@@ -43,7 +43,7 @@ _HOMES = {
     "BargeInRecord": "patter.records",
     "BargeInStrategy": "patter.providers.barge_in",
     "Call": "patter.call.call",
-    "CallResult": "patter.client",
+    "CallResult": "patter.call_result",
     "CarrierRecord": "patter.records",
     "ConfigError": "patter.errors",
     "Hangup": "patter.decisions",

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from patter.call.call import Call
 from patter.call.pacer import Pacer
 from patter.call.plan import Planner
 from patter.call.record import CallRegistry, MemoryCallRegistry
-from patter.call.types import CallSummary, TranscriptEntry
 from patter.call.vad_sources import VADSources
+from patter.call_result import CallResult, result_of
+from patter.callbacks import Callbacks
 from patter.environment import Environment
 from patter.errors import ConfigError, InputError, PatterError
 from patter.phone_settings import effective_agent, phone_settings, read_settings
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from patter.plugins import HookFailure
     from patter.providers.carrier import Carrier
     from patter.records import CarrierRecord
-    from patter.server.line import Line
     from patter.server.listener import Listener
 
 logger = logging.getLogger(__name__)
@@ -50,22 +49,11 @@ TOKEN_GRACE_S = 5.0
 SWEEP_S = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """How an outgoing call went (CC-01)."""
-
-    call_id: str
-    outcome: str
-    status: CallStatus
-    duration_seconds: float
-    transcript: tuple[TranscriptEntry, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    reason: str = ""
-
-
 class Patter:
     """One phone with its plugins, carriers and calls. Two phones in a process share nothing.
 
+    Keywords are the options of `PhoneSettings` and the callbacks of `patter.callbacks.Callbacks`, such as
+    `on_call_start`.
     Options that are not given come from `patter.toml` (`config`, or the file that PATTER_CONFIG names), then from the
     environment. Raises `UnknownOptionError` and `ConfigError`.
     """
@@ -80,6 +68,7 @@ class Patter:
         manager: PluginManager | None = None,
         **options: Any,
     ) -> None:
+        self.callbacks, options = Callbacks.taken_from(options)
         self.environment = environment or Environment()
         self.plugins = manager or PluginManager(plugins)
         environ = self.plugins.environ
@@ -365,7 +354,7 @@ class Patter:
             raise
         if not wait:
             return CallResult(call.id, "", CallStatus.INITIATED, 0.0)
-        return _result(await asyncio.shield(line.done), line)
+        return result_of(await asyncio.shield(line.done))
 
     async def end_call(self, call_id: str) -> None:
         """Hang up a call; harmless for one that is unknown or over (CC-17)."""
@@ -378,23 +367,3 @@ class Patter:
             logger.warning("call %s: the carrier could not be told to hang up: %s", call_id, error)
         self.switchboard.end(line, CallStatus.COMPLETED, "hung up by the application")
         await asyncio.shield(line.done)
-
-
-_OUTCOMES = {
-    CallStatus.NO_ANSWER: "no_answer",
-    CallStatus.BUSY: "busy",
-    CallStatus.CANCELED: "no_answer",
-}
-
-
-def _result(summary: CallSummary, line: Line) -> CallResult:
-    outcome = "answered" if summary.connected else _OUTCOMES.get(summary.outcome, "failed")
-    return CallResult(
-        call_id=summary.call_id,
-        outcome=outcome,
-        status=summary.outcome,
-        duration_seconds=summary.duration_s,
-        transcript=summary.transcript,
-        metrics=summary.metrics,
-        reason=summary.reason,
-    )

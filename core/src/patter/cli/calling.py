@@ -11,7 +11,8 @@ from patter.cli.running import StopSignals, say, wait_aloud
 
 if TYPE_CHECKING:
     from patter.agent import Agent
-    from patter.client import CallResult, Patter
+    from patter.call_result import CallResult
+    from patter.client import Patter
 
 EXIT_NOT_ANSWERED = 1
 EXIT_STOPPED = 130
