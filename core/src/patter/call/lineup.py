@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.listening import detector_format
-from patter.call.reply import Voice
+from patter.call.reply_parts import Voice
 from patter.call.types import CallFailure
 from patter.decisions import Hangup, Retry, Switch
 from patter.errors import ConfigError, PatterError, ProviderAuthError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from patter.call.heard import synthesised_part
-from patter.call.reply import ENOUGH_MS
+from patter.call.reply_voice import ENOUGH_MS
 from patter.call.session_state import State
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SessionMouth:
-    """See `patter.call.reply.Mouth`."""
+    """See `patter.call.reply_parts.Mouth`."""
 
     def __init__(
         self, call: Call, machine: SessionMachine, lineup: Lineup, audio_added: Callable[[], None]
@@ -92,11 +92,13 @@ class SessionMouth:
         """Tell the call's observers."""
         self._call.events.emit(event, data)
 
-    def timing(self, reply: int, name: str) -> None:
-        """Stamp a moment of the reply, once, in ms from its dispatch."""
+    def timing(self, reply: int, name: str) -> bool:
+        """Stamp a moment of the reply, in ms from its dispatch; True the first time, and while the reply is wanted."""
         current = self._machine.reply
-        if current is not None and current.reply == reply and name not in current.timings:
-            current.timings[name] = (self._lineup.clock.monotonic() - current.dispatched_at) * 1000
+        if current is None or current.reply != reply or name in current.timings:
+            return False
+        current.timings[name] = (self._lineup.clock.monotonic() - current.dispatched_at) * 1000
+        return True
 
     async def failed(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
         """A provider failed; True when it was made anew or replaced and may be tried again."""

@@ -13,7 +13,7 @@ from patter.providers.llm import Message, ToolCall
 if TYPE_CHECKING:
     from patter.agent import Agent
     from patter.call.call import Call
-    from patter.call.reply import Voice
+    from patter.call.reply_parts import Voice
     from patter.call.session import CallSession
     from patter.call.types import ToolResult
     from patter.environment import Environment

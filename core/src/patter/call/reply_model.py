@@ -1,0 +1,147 @@
+"""What the model answers: its rounds of text and tool calls, cut into sentences for the voice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from patter.call.provider_stream import first_within
+from patter.call.sentences import SentenceChunker
+from patter.call.types import LLMRequest
+from patter.errors import PartialStreamError, ProviderError
+from patter.providers.llm import Message, Text, ToolCall, ToolCallDelta, Usage
+
+if TYPE_CHECKING:
+    from patter.call.reply_parts import ReplyParts
+    from patter.call.reply_text import ReplyText
+    from patter.call.reply_voice import Speaker
+
+#: tool rounds in one turn before the agent says that it gives up (LM-02)
+TOOL_ROUNDS = 10
+#: no token, tool call or error for this long is a failure of the model (LM-08), in s
+FIRST_TOKEN_S = 15.0
+TOO_MANY_ROUNDS = "I'm sorry, I could not finish that. Could you ask me in another way?"
+
+
+class Answer:
+    """Lets the model answer one user turn; `cancelled` tells its provider that nobody waits any more."""
+
+    def __init__(
+        self, parts: ReplyParts, text: ReplyText, speaker: Speaker, cancelled: asyncio.Event
+    ) -> None:
+        self._reply = parts.number
+        self._mouth = parts.mouth
+        self._voice = parts.voice
+        self._hooks = parts.hooks
+        self._call_id = parts.call_id
+        self._text = text
+        self._speaker = speaker
+        self._cancelled = cancelled
+        self._chunker = SentenceChunker(
+            parts.voice.language, aggressive_first_flush=parts.voice.aggressive_first_flush
+        )
+        self._round: list[str] = []
+
+    async def run(self) -> None:
+        """Ask until the model calls no more tools, and hand every sentence to the voice."""
+        for _ in range(TOOL_ROUNDS):
+            calls = await self._one_round()
+            if not calls:
+                break
+            await self._say(self._chunker.flush())
+            await self._run_tools(calls)
+            if self._round and self._mouth.ending:
+                break  # the model said goodbye and ended the call: it is not asked for a second goodbye
+        else:
+            await self._say([TOO_MANY_ROUNDS])
+        await self._say(self._chunker.flush())
+
+    async def _say(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            text = await self._text.said(sentence)
+            if text:
+                self._round.append(text)
+                await self._speaker.say(text)
+
+    async def _one_round(self) -> list[ToolCall]:
+        """One request, tried again when the failure was healed before anything was said."""
+        self._round = []
+        if self._voice.llm is None:
+            return []
+        while True:
+            said: list[str] = []
+            try:
+                return await self._request(said)
+            except ProviderError as error:
+                spoken = bool(said) or isinstance(error, PartialStreamError)
+                if await self._mouth.failed("llm", error, spoken=spoken):
+                    continue
+                await self._say(self._chunker.flush())
+                if self._voice.llm_error_message:
+                    await self._say([self._voice.llm_error_message])
+                return []
+
+    async def _request(self, said: list[str]) -> list[ToolCall]:
+        request = LLMRequest(self._reply, self._mouth.messages(), list(self._voice.specs))
+        if self._hooks.has("patter_modify_request"):
+            await self._hooks.notify("patter_modify_request", request=request)
+        calls = ToolCallPieces()
+        assert self._voice.llm is not None
+        self._mouth.timing(self._reply, "llm_request")
+        stream = self._voice.llm.stream(
+            request.messages, request.tools, cancel_event=self._cancelled, call_id=self._call_id
+        )
+        async with aclosing(first_within(stream, FIRST_TOKEN_S, "the language model")) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, Text):
+                    await self._take(chunk.content, said)
+                elif isinstance(chunk, ToolCallDelta):
+                    calls.add(chunk)
+                elif isinstance(chunk, Usage):
+                    self._mouth.emit("usage", chunk)
+        return calls.complete()
+
+    async def _take(self, piece: str, said: list[str]) -> None:
+        if self._mouth.timing(self._reply, "llm_first_token"):
+            self._mouth.emit("llm_token", piece)
+        self._mouth.emit("llm_chunk", piece)
+        said.append(piece)
+        await self._say(self._chunker.feed(piece))
+
+    async def _run_tools(self, calls: list[ToolCall]) -> None:
+        """Run the tools side by side; their results enter the history together with the calls (LM-06)."""
+        runner = self._voice.tools
+        results: list[Message] = []
+        if runner is not None:
+            for call in calls:
+                self._mouth.emit("tool_call_started", call)
+            for result in await runner.run_all(calls):
+                results.append(Message("tool", result.result, tool_call_id=result.id))
+                if self._hooks.has("patter_tool_finished"):
+                    await self._hooks.notify("patter_tool_finished", tool_call=result)
+        self._mouth.tool_calls(
+            self._reply, Message("assistant", " ".join(self._round), tuple(calls)), results
+        )
+
+
+class ToolCallPieces:
+    """Puts tool calls together from their pieces (LM-01)."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[str]] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+
+    def add(self, delta: ToolCallDelta) -> None:
+        """Take a piece."""
+        call_id, name = self._names.get(delta.index, ("", ""))
+        self._names[delta.index] = (delta.id or call_id, delta.name or name)
+        self._parts.setdefault(delta.index, []).append(delta.arguments)
+
+    def complete(self) -> list[ToolCall]:
+        """The calls, in their order; a name stands in for an id that the vendor left out."""
+        return [
+            ToolCall(call_id or f"call_{index}", name, "".join(self._parts[index]))
+            for index, (call_id, name) in sorted(self._names.items())
+        ]

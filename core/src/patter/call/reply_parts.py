@@ -1,0 +1,80 @@
+"""What the parts of a reply work with: the session's side of it, the providers and rules, and who it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from patter.audio.formats import AudioFormat
+    from patter.call.tool_running import ToolRunner
+    from patter.plugins import HookDispatcher
+    from patter.providers.llm import LLM, Message, ToolSpec
+    from patter.providers.tts import TTS
+    from patter.records import ProviderKind
+
+
+class Mouth(Protocol):
+    """What the session offers to a reply: playout, history and notices, all in the machine's step."""
+
+    @property
+    def carrier_format(self) -> AudioFormat:
+        """Format of the audio to add."""
+
+    def open_sentence(self, reply: int, text: str) -> bool:
+        """Announce a sentence; False when the reply was cancelled."""
+
+    def add_audio(self, reply: int, audio: bytes) -> bool:
+        """Append audio; False when the reply was cancelled."""
+
+    def close_sentence(self, reply: int, *, cut: bool = False) -> None:
+        """The sentence is complete; `cut` when its voice failed or had no sound."""
+
+    async def room(self, reply: int) -> None:
+        """Wait while more than enough audio is ahead."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether the call ends once this reply is heard."""
+
+    def messages(self) -> list[Message]:
+        """The conversation for the model."""
+
+    def user_text_changed(self, user_turn: int, text: str) -> None:
+        """A hook changed the caller's text."""
+
+    def tool_calls(self, reply: int, message: Message, results: list[Message]) -> None:
+        """Tool calls with their results enter the history."""
+
+    def emit(self, event: str, data: object = None) -> None:
+        """Tell the call's observers."""
+
+    def timing(self, reply: int, name: str) -> bool:
+        """Stamp a moment of the reply; True the first time, and while the reply is wanted."""
+
+    async def failed(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
+        """A provider failed; True when it was made anew or replaced and may be tried again."""
+
+
+@dataclass(slots=True)
+class Voice:
+    """The providers and rules of a call's replies; replaced providers are seen at the next sentence."""
+
+    llm: LLM | None
+    tts: TTS | None
+    tools: ToolRunner | None
+    specs: list[ToolSpec] = field(default_factory=list)
+    language: str = "en"
+    aggressive_first_flush: bool = False
+    llm_error_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyParts:
+    """One reply and its surroundings; `number` is that of the agent turn."""
+
+    number: int
+    mouth: Mouth
+    voice: Voice
+    hooks: HookDispatcher
+    call_id: str
