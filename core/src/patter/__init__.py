@@ -6,9 +6,12 @@ little more than pluggy does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from patter.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from patter._version import __version__ as __version__
     from patter.agent import Agent as Agent
     from patter.call.call import Call as Call
     from patter.call_result import CallResult as CallResult
@@ -61,27 +64,12 @@ _HOMES = {
     "UnknownOptionError": "patter.errors",
     "VADRecord": "patter.records",
     "Verdict": "patter.providers.barge_in",
+    "__version__": "patter._version",
     "hookimpl": "patter.markers",
     "tool": "patter.tools",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from patter.plugins._metadata import own_version
-
-        return own_version()
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'patter' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+if not TYPE_CHECKING:  # so that a type checker still knows a wrong name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

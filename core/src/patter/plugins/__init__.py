@@ -5,7 +5,9 @@ The names below are the public surface of this room; each is imported when it is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from patter.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from patter.plugins.building import SharedObjectPool as SharedObjectPool
@@ -30,41 +32,29 @@ if TYPE_CHECKING:
     from patter.plugins.settings import PluginSettings as PluginSettings
 
 _HOMES = {
-    "ConfigSources": "configuration",
-    "HookDispatcher": "dispatcher",
-    "HookFailure": "dispatcher",
-    "Muted": "muting",
-    "Muting": "muting",
-    "PluginFailure": "listing",
-    "PluginManager": "manager",
-    "PluginRow": "listing",
-    "PluginSettings": "settings",
-    "ProviderConfig": "configuration",
-    "Reference": "references",
-    "ResolvedProvider": "resolving",
-    "Scope": "scopes",
-    "SharedObjectPool": "building",
-    "build": "building",
-    "configure": "building",
-    "import_attribute": "building",
-    "load_config": "configuration",
-    "parse_reference": "references",
-    "resolve": "resolving",
+    "ConfigSources": "patter.plugins.configuration",
+    "HookDispatcher": "patter.plugins.dispatcher",
+    "HookFailure": "patter.plugins.dispatcher",
+    "Muted": "patter.plugins.muting",
+    "Muting": "patter.plugins.muting",
+    "PluginFailure": "patter.plugins.listing",
+    "PluginManager": "patter.plugins.manager",
+    "PluginRow": "patter.plugins.listing",
+    "PluginSettings": "patter.plugins.settings",
+    "ProviderConfig": "patter.plugins.configuration",
+    "Reference": "patter.plugins.references",
+    "ResolvedProvider": "patter.plugins.resolving",
+    "Scope": "patter.plugins.scopes",
+    "SharedObjectPool": "patter.plugins.building",
+    "build": "patter.plugins.building",
+    "configure": "patter.plugins.building",
+    "import_attribute": "patter.plugins.building",
+    "load_config": "patter.plugins.configuration",
+    "parse_reference": "patter.plugins.references",
+    "resolve": "patter.plugins.resolving",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - sorted from the table of lazy names
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'patter.plugins' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"patter.plugins.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+if not TYPE_CHECKING:  # so that a type checker still knows a wrong name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -5,7 +5,9 @@ The names below are the public surface; each is imported when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from patter.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from patter.testing.fake_carrier import Dialled as Dialled
@@ -32,43 +34,31 @@ if TYPE_CHECKING:
     from patter.testing.word_errors import word_error_rate as word_error_rate
 
 _HOMES = {
-    "CallTool": "scene",
-    "Dialled": "fake_carrier",
-    "FakeCarrier": "fake_carrier",
-    "FakeLLM": "fake_llm",
-    "FakeSTT": "fake_stt",
-    "FakeTTS": "fake_tts",
-    "FakeVAD": "fake_vad",
-    "LeakedTasksError": "virtual_loop",
-    "MemoryConnection": "memory_network",
-    "MemoryNetwork": "memory_network",
-    "Reply": "scene",
-    "Scene": "scene",
-    "SimulatedCall": "simulated_call",
-    "SimulatedLine": "simulated_line",
-    "Spoken": "simulated_caller",
-    "VirtualClock": "virtual_loop",
-    "VirtualTimeDeadlock": "virtual_loop",
-    "VirtualTimeLimitExceeded": "virtual_loop",
-    "VirtualTimeLoop": "virtual_loop",
-    "VoiceFault": "scene",
-    "run_virtual": "virtual_loop",
-    "word_error_rate": "word_errors",
+    "CallTool": "patter.testing.scene",
+    "Dialled": "patter.testing.fake_carrier",
+    "FakeCarrier": "patter.testing.fake_carrier",
+    "FakeLLM": "patter.testing.fake_llm",
+    "FakeSTT": "patter.testing.fake_stt",
+    "FakeTTS": "patter.testing.fake_tts",
+    "FakeVAD": "patter.testing.fake_vad",
+    "LeakedTasksError": "patter.testing.virtual_loop",
+    "MemoryConnection": "patter.testing.memory_network",
+    "MemoryNetwork": "patter.testing.memory_network",
+    "Reply": "patter.testing.scene",
+    "Scene": "patter.testing.scene",
+    "SimulatedCall": "patter.testing.simulated_call",
+    "SimulatedLine": "patter.testing.simulated_line",
+    "Spoken": "patter.testing.simulated_caller",
+    "VirtualClock": "patter.testing.virtual_loop",
+    "VirtualTimeDeadlock": "patter.testing.virtual_loop",
+    "VirtualTimeLimitExceeded": "patter.testing.virtual_loop",
+    "VirtualTimeLoop": "patter.testing.virtual_loop",
+    "VoiceFault": "patter.testing.scene",
+    "run_virtual": "patter.testing.virtual_loop",
+    "word_error_rate": "patter.testing.word_errors",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - sorted from the table of lazy names
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'patter.testing' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"patter.testing.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+if not TYPE_CHECKING:  # so that a type checker still knows a wrong name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

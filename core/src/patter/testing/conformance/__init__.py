@@ -5,7 +5,9 @@ See `patter.testing.conformance.common.Conformance` for how.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from patter.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from patter.testing.conformance.barge_in import BargeInConformance as BargeInConformance
@@ -18,29 +20,17 @@ if TYPE_CHECKING:
     from patter.testing.conformance.vad import VADConformance as VADConformance
 
 _HOMES = {
-    "BargeInConformance": "barge_in",
-    "CarrierConformance": "carrier",
-    "Conformance": "common",
-    "LLMConformance": "llm",
-    "NoiseFilterConformance": "noise_filter",
-    "STTConformance": "stt",
-    "TTSConformance": "tts",
-    "VADConformance": "vad",
+    "BargeInConformance": "patter.testing.conformance.barge_in",
+    "CarrierConformance": "patter.testing.conformance.carrier",
+    "Conformance": "patter.testing.conformance.common",
+    "LLMConformance": "patter.testing.conformance.llm",
+    "NoiseFilterConformance": "patter.testing.conformance.noise_filter",
+    "STTConformance": "patter.testing.conformance.stt",
+    "TTSConformance": "patter.testing.conformance.tts",
+    "VADConformance": "patter.testing.conformance.vad",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - sorted from the table of lazy names
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'patter.testing.conformance' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"patter.testing.conformance.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+if not TYPE_CHECKING:  # so that a type checker still knows a wrong name
+    __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
