@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from patter.call.types import INTERRUPTED
 from patter.testing.simulation.agent_plans import HUMAN
 from patter.testing.simulation.draw import PROMPT_ECHO_S
 
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from patter.call.types import TurnReport
+    from patter.testing.simulation.observer import Observed
     from patter.testing.simulation.record import SpokenLine
-    from patter.testing.simulation.stage import Stage
 
 #: when heard positions are read, they lie on the 10 ms grid, in s
 GRID_S = 0.011
@@ -21,7 +22,7 @@ PER_S = 8000
 LEAST_SENTENCE = 2400
 
 
-def heard_problems(stage: Stage) -> Iterator[str]:
+def heard_problems(stage: Observed) -> Iterator[str]:
     """The entries are what was heard, and what was not interrupted was heard whole."""
     record = stage.record
     lines: dict[int, list[SpokenLine]] = {}
@@ -30,20 +31,25 @@ def heard_problems(stage: Stage) -> Iterator[str]:
     written = [
         message.content for message in stage.machine.conversation.history if message.role == "assistant"
     ]
-    reported = [report.text for _, report in record.turns if report.text]
+    reported = [text for _, report in record.turns if (text := heard_of(report))]
     if written != reported:
         yield f"the history says {written}, the turns {reported}"
     for t, report in record.turns:
         yield from _of_turn(stage, t, report, lines.get(report.turn, []))
 
 
-def _of_turn(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
-    if not report.interrupted and len(lines) != stage.agent.sentences_of(report.turn):
+def heard_of(report: TurnReport) -> str:
+    """What the caller heard of a turn, of which nothing may be left (TN-09)."""
+    return "" if report.text == INTERRUPTED else report.text
+
+
+def _of_turn(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
+    if not report.interrupted and not stage.says_all(report.turn, lines):
         yield f"turn {report.turn} ended by itself after {len(lines)} of its sentences"
-    whole = " ".join(line.line.text for line in lines).split()
-    words = report.text.split()
-    if words != whole[: len(words)]:
-        yield f"turn {report.turn} says {report.text!r}, which does not begin {whole}"
+    words = heard_of(report).split()
+    if not is_beginning(words, lines):
+        whole = " ".join(line.line.text for line in lines)
+        yield f"turn {report.turn} says {report.text!r}, which does not begin {whole!r}"
         return
     sent = sum(line.line.words_begun(stage.sent_of(line)) for line in lines)
     if len(words) > sent:
@@ -54,20 +60,33 @@ def _of_turn(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLine]
         yield from _nothing_skipped(stage, t, report, lines)
 
 
-def must_be_near_truth(stage: Stage) -> bool:
+def is_beginning(words: list[str], lines: list[SpokenLine]) -> bool:
+    """Whether the words begin what was said. A sentence whose voice failed may stand with fewer words than it has."""
+    for number, line in enumerate(lines):
+        said = line.line.text.split()
+        if line.cut:
+            lengths = (count for count in range(len(said) + 1) if words[:count] == said[:count])
+            return any(is_beginning(words[count:], lines[number + 1 :]) for count in lengths)
+        if words[: len(said)] != said:
+            return words == said[: len(words)]
+        words = words[len(said) :]
+    return not words
+
+
+def must_be_near_truth(stage: Observed) -> bool:
     """Whether the history of this call must be right to one word: prompt echoes, no stall of any kind."""
     return not stage.record.disturbed and _prompt(stage)
 
 
-def _prompt(stage: Stage) -> bool:
+def _prompt(stage: Observed) -> bool:
     """Whether this carrier's echoes are such that the history must be right to one word."""
     script = stage.script
     limit = PROMPT_ECHO_S * script.replies[0].voice / HUMAN
     return all(echo is not None and echo + script.delay_s <= limit + 1e-9 for echo in script.echoes)
 
 
-def _near_truth(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
-    words = len(report.text.split())
+def _near_truth(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
+    words = len(heard_of(report).split())
     heard = [
         sum(line.line.words_begun(stage.carrier.played(line.start, line.end, moment)) for line in lines)
         for moment in (t - GRID_S, t + stage.script.delay_s + GRID_S)
@@ -76,7 +95,7 @@ def _near_truth(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLi
         yield f"turn {report.turn} says {report.text!r}, but the caller had heard {heard} words at {t}"
 
 
-def _nothing_skipped(stage: Stage, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
+def _nothing_skipped(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
     """What sounded of a turn has no hole; of one that was not interrupted it is all."""
     first, last = lines[0].start, lines[-1].end
     at = first

@@ -19,7 +19,7 @@ from patter.testing.simulation.heard_checks import heard_problems
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from patter.testing.simulation.stage import Stage
+    from patter.testing.simulation.observer import Observed
 
 #: one frame of audio (the pacer's grid included), in s
 FRAME_S = 0.02
@@ -36,21 +36,21 @@ class Problem:
     detail: str
 
 
-def problems(stage: Stage) -> list[Problem]:
+def problems(stage: Observed) -> list[Problem]:
     """Everything that is wrong with a call that is over."""
     found = [Problem(check.__name__, detail) for check in CHECKS for detail in check(stage)]
     found += [Problem("order", detail) for detail in stage.record.problems]
     return found
 
 
-def finals_counted(stage: Stage) -> Iterator[str]:
+def finals_counted(stage: Observed) -> Iterator[str]:
     """TN-05, TN-06: exactly the finals that count were taken."""
     expected = [final.text for final in stage.record.finals if final.accepted]
     if expected != stage.record.transcribed:
         yield f"accepted {stage.record.transcribed}, not {expected}"
 
 
-def each_final_once(stage: Stage) -> Iterator[str]:
+def each_final_once(stage: Observed) -> Iterator[str]:
     """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
     counted = Counter(
         final.text.rstrip(".").rpartition(" ")[2] for final in stage.record.finals if final.accepted
@@ -74,7 +74,7 @@ def each_final_once(stage: Stage) -> Iterator[str]:
             at = max(at, position)
 
 
-def answered_once(stage: Stage) -> Iterator[str]:
+def answered_once(stage: Observed) -> Iterator[str]:
     """TN-02, TN-03: one reply a user turn, to its whole text; restarts are few and early."""
     record = stage.record
     entries = [message.content for message in stage.machine.conversation.history if message.role == "user"]
@@ -96,7 +96,7 @@ def answered_once(stage: Stage) -> Iterator[str]:
             yield f"user turn {turn} was answered {whole[turn]} times"
 
 
-def stops_have_a_reason(stage: Stage) -> Iterator[str]:
+def stops_have_a_reason(stage: Observed) -> Iterator[str]:
     """BI-01, BI-02, BI-06: audible speech is given up only past the gate, for a confirmed interruption, or on request."""
     record, gate_s = stage.record, stage.script.barge_in.gate_s
     own_account = {start.reply for _, start in record.started if start.kind != "reply"}
@@ -115,7 +115,7 @@ def stops_have_a_reason(stage: Stage) -> Iterator[str]:
             yield f"turn {one.reply} was given up unheard at {one.t} by {one.cause}"
 
 
-def _late_final(stage: Stage, t: float, first: float) -> bool:
+def _late_final(stage: Observed, t: float, first: float) -> bool:
     """TN-20: a final of speech that ended before the first audio."""
     return any(
         final.speech_ended_at is not None and final.speech_ended_at <= first <= final.t <= t
@@ -123,7 +123,7 @@ def _late_final(stage: Stage, t: float, first: float) -> bool:
     )
 
 
-def stops_at_once(stage: Stage) -> Iterator[str]:
+def stops_at_once(stage: Observed) -> Iterator[str]:
     """BI-07, BI-18, BI-24: after an interruption, nothing of the cancelled turn is sent or heard."""
     record = stage.record
     for one in record.cancelled:
@@ -139,12 +139,12 @@ def stops_at_once(stage: Stage) -> Iterator[str]:
             yield f"turn {reply}, cancelled at {t}, was heard until {silent_at:.3f}"
 
 
-def cancel_is_immediate(stage: Stage) -> Iterator[str]:
+def cancel_is_immediate(stage: Observed) -> Iterator[str]:
     """BI-07: in mode cancel, speech past the gate stops the agent in the step in which it begins."""
     yield from stage.record.ignored
 
 
-def never_far_ahead(stage: Stage) -> Iterator[str]:
+def never_far_ahead(stage: Observed) -> Iterator[str]:
     """PL-02: the carrier never holds more than 200 ms, also after a stall."""
     carrier = stage.carrier
     if carrier.most_ahead > AHEAD_S + TOLERANCE_S:
@@ -153,7 +153,7 @@ def never_far_ahead(stage: Stage) -> Iterator[str]:
         yield f"{carrier.foreign} payloads are no audio of the agent"
 
 
-def decided_in_time(stage: Stage) -> Iterator[str]:
+def decided_in_time(stage: Observed) -> Iterator[str]:
     """BI-13: nothing is pending for longer than it may be."""
     settings = stage.script.barge_in
     longest = settings.confirm_s if settings.mode == "pause" else PENDING_CAP_S
@@ -164,7 +164,7 @@ def decided_in_time(stage: Stage) -> Iterator[str]:
             yield f"an interruption of {outcome.detection_delay_ms:.0f} ms was dropped at {t} only"
 
 
-def finalize_once(stage: Stage) -> Iterator[str]:
+def finalize_once(stage: Observed) -> Iterator[str]:
     """TN-21: one request for a final for each end of speech at most."""
     ends = stage.record.speech_ends
     for number, t in enumerate(stage.record.finalizes, 1):
@@ -172,7 +172,7 @@ def finalize_once(stage: Stage) -> Iterator[str]:
             yield f"a final was asked for at {t}, the {number}th time, after fewer ends of speech"
 
 
-def ends_once(stage: Stage) -> Iterator[str]:
+def ends_once(stage: Observed) -> Iterator[str]:
     """LC-06: one end; every reply that was begun is over, and nothing is left."""
     record, machine = stage.record, stage.machine
     if len(record.ended) != 1:
@@ -193,7 +193,7 @@ def ends_once(stage: Stage) -> Iterator[str]:
     yield from (f"left over: {what}" for what, there in left.items() if there)
 
 
-def nobody_waits_for_ever(stage: Stage) -> Iterator[str]:
+def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
     """When nothing happened for long, the agent listens, and what asked for an answer has got it."""
     snapshot = stage.record.when_quiet
     if snapshot is None:

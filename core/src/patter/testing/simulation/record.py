@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SpokenLine:
-    """A sentence whose audio was given to playout: its place in the source pattern, in samples."""
+    """A sentence whose audio was given to playout: its place in the source pattern, in samples.
+
+    `cut`: its voice failed in the middle; `line` is as long as what was made of it.
+    """
 
     reply: int
     line: Line
     start: int
+    cut: bool = False
 
     @property
     def end(self) -> int:

@@ -1,0 +1,199 @@
+"""Notes what a call's session asks for and what the carrier was sent: the part that both levels of simulation share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from patter.call.actions import Action, CancelReply, Emit, EndCall, Finalize, SendClear, StartReply
+from patter.call.session_state import State
+from patter.testing.simulation.carrier import Carrier
+from patter.testing.simulation.finals import AcceptedFinals
+from patter.testing.simulation.record import Cancelled, HeardFinal, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from patter.call.machine import SessionMachine
+    from patter.testing.simulation.draw import Script
+    from patter.testing.simulation.record import SpokenLine
+
+
+class Observed(Protocol):
+    """A call that was played: what the checks look at."""
+
+    script: Script
+    record: Record
+    carrier: Carrier
+    machine: SessionMachine
+
+    @property
+    def t(self) -> float:
+        """The time, in s."""
+
+    def says_all(self, reply: int, lines: list[SpokenLine]) -> bool:
+        """Whether those lines are all that the model said in a turn."""
+
+    def stalls_between(self, begin: float, end: float) -> bool:
+        """Whether the socket took nothing for a while between two moments."""
+
+    def sounded_until(self, reply: int) -> float:
+        """When the last of a turn sounded, in s; 0 when nothing of it did."""
+
+    def sent_of(self, line: SpokenLine) -> int:
+        """How much of a sentence the carrier connection accepted, in samples."""
+
+
+class Observer:
+    """Fills the record of one call. What decides about the call is told by `cause`, and the time by `t`.
+
+    Attributes:
+        cause: what the machine is being told.
+    """
+
+    machine: SessionMachine
+    t: float
+
+    def __init__(self, script: Script, *, trace: bool = False) -> None:
+        self.script = script
+        self.record = Record(trace=[] if trace else None)
+        self.carrier = Carrier(script.delay_s)
+        self.cause = ""
+        self._accepted = AcceptedFinals()
+        self._speaking = False
+        self._turn = 0
+        self._noted: dict[type[Any], Callable[[Any], None]] = {
+            StartReply: self._reply_started,
+            CancelReply: self._reply_cancelled,
+            SendClear: self._clear_asked,
+            Emit: self._emitted,
+            EndCall: self._call_ended,
+            Finalize: self._final_asked,
+        }
+
+    def note(self, code: int, value: float, words: str, *arguments: object) -> None:
+        """One entry of the event log, whose hash tells whether two runs were the same, and its words for a trace."""
+        self.record.log.extend((self.t, code, value))
+        if self.record.trace is not None:
+            self.record.trace.append(f"{self.t:9.3f}  {words % arguments}")
+
+    def note_cause(self, what: str, argument: Any) -> None:
+        """The machine is about to be told something."""
+        self.cause = what
+        self.record.happened += 1
+        if self.record.trace is not None:
+            shown = "" if argument is None else f" {argument!r}"
+            self.record.trace.append(f"{self.t:9.3f}  {what}{shown}")
+
+    # -- what the machine is told
+
+    def must_stop(self) -> int:
+        """The turn that speech beginning now stops at once; 0 for none (BI-02, BI-07)."""
+        settings, machine = self.script.barge_in, self.machine
+        first = self.record.first_sent.get(self._turn)
+        past_gate = first is not None and self.t >= first + settings.gate_s
+        on_its_own = settings.mode == "cancel" and settings.has_vad and not self._speaking
+        return self._turn if past_gate and on_its_own and machine.state is not State.DRAINING else 0
+
+    def note_speech(self, *, began: bool) -> None:
+        """The detector heard an edge of the caller's speech."""
+        self._speaking = began
+        if began:
+            self._accepted.speech_started()
+        else:
+            self.record.speech_ends.append(self.t)
+
+    def note_final(self, text: str) -> None:
+        """A final comes; whether it counts is judged by the ledger's own rules."""
+        if self.machine.state is not State.ENDED:
+            accepted = self._accepted.accepts(text, self.t)
+            ended = self.record.speech_ends[-1] if self.record.speech_ends else None
+            self.record.finals.append(HeardFinal(self.t, text.strip(), accepted, ended))
+
+    # -- what it asks for
+
+    def note_action(self, action: Action) -> None:
+        """The machine wants something."""
+        noted = self._noted.get(type(action))
+        if noted is not None:
+            noted(action)
+
+    def _reply_started(self, start: StartReply) -> None:
+        self.record.started.append((self.t, start))
+        self._turn = start.reply
+        self.note(3, start.reply, "  start reply %d (%s) to %r", start.reply, start.kind, start.text)
+
+    def _reply_cancelled(self, action: CancelReply) -> None:
+        heard = action.reply in self.record.first_sent
+        self.record.cancelled.append(Cancelled(self.t, action.reply, self.cause, heard))
+        self.note(4, action.reply, "  cancel reply %d", action.reply)
+
+    def _clear_asked(self, _: SendClear) -> None:
+        self.note(5, 0, "  clear")
+
+    def _final_asked(self, _: Finalize) -> None:
+        self.record.finalizes.append(self.t)
+        self.note(6, 0, "  finalize")
+
+    def _call_ended(self, action: EndCall) -> None:
+        self.record.ended.append((self.t, action))
+        self.note(7, 0, "  end: %s", action.reason)
+
+    def _emitted(self, action: Emit) -> None:
+        event = action.event
+        if event == "transcript_final":
+            self.record.transcribed.append(action.data)
+        elif event == "turn_ended":
+            self.record.turns.append((self.t, action.data))
+            self._turn = 0
+            self.note(8, action.data.turn, "  turn %d ended: %r", action.data.turn, action.data.text)
+        elif event == "interruption":
+            self.record.interruptions.append((self.t, action.data))
+            self.note(9, action.data.turn, "  interruption %s", action.data.outcome)
+
+    # -- what the carrier is sent
+
+    def note_audio(self, payload: bytes, turn: int | None = None) -> None:
+        """The carrier took audio: whose it is is read from its bytes, not from what the engine says."""
+        start = self.carrier.media(payload, self.t)
+        record = self.record
+        if turn is None:
+            self.note(1, start, "→ audio from sample %d, %d bytes", start, len(payload))
+        else:
+            self.note(1, start, "→ audio of turn %d from sample %d, %d bytes", turn, start, len(payload))
+        reply = self._reply_at(start)
+        if reply not in record.first_sent:
+            record.first_sent[reply] = self.t
+        record.last_sent[reply] = self.t
+
+    def note_clear(self) -> list[str]:
+        """The carrier took a clear; returns the marks that come back because of it."""
+        self.record.clears.append(self.t)
+        back = self.carrier.clear(self.t)
+        self.note(2, 0, "→ clear")
+        return back
+
+    def _reply_at(self, sample: int) -> int:
+        for spoken_line in reversed(self.record.lines):
+            if sample >= spoken_line.start:
+                return spoken_line.reply
+        return 0
+
+    # -- for the checks
+
+    def stalls_between(self, begin: float, end: float) -> bool:
+        """Whether the socket took nothing for a while between two moments."""
+        return any(since <= end and until >= begin for since, until in self.record.stalls)
+
+    def sounded_until(self, reply: int) -> float:
+        """When the last of a turn sounded, in s; 0 when nothing of it did."""
+        lines = [line for line in self.record.lines if line.reply == reply]
+        return self.carrier.sounded_until(lines[0].start, lines[-1].end) if lines else 0.0
+
+    def sent_of(self, line: SpokenLine) -> int:
+        """How much of a sentence the carrier connection accepted, in samples."""
+        return max(0, min(self.carrier.accepted, line.end) - line.start)
+
+    def log_bytes(self) -> bytes:
+        """The event log and what was said, as one piece to be hashed."""
+        said = [(line.role, line.text) for line in self.machine.conversation.transcript]
+        return self.record.log.tobytes() + repr(said).encode()
