@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from patter.call import machine as machine_module
 from patter.call.barge_in import BargeIn
 from patter.call.heard import heard_text
 from patter.call.machine import SessionMachine
+from patter.call.pace_clock import PaceClock
 from patter.call.playout import Chunk, Playout
 from patter.call.turns import Turns
 from patter.cli.frame import main
@@ -198,19 +200,16 @@ def _pause_forgets_to_clear(patch: pytest.MonkeyPatch) -> None:
 
 
 def _burst_after_a_stall(patch: pytest.MonkeyPatch) -> None:
-    def start_clock(self: Playout, t: float) -> None:
-        if self._anchor is None:
-            self._anchor = (t, self._emitted)
+    def start_if_dry(self: PaceClock, t: float, position: int) -> None:
+        if self.at(t) is None:
+            self.start(t, position)
 
     def played(self: Playout, t: float) -> int:
-        return (
-            self._emitted
-            if self._anchor is None
-            else self._anchor[1] + int((t - self._anchor[0]) * self._rate)
-        )
+        position = self._clock.at(t)
+        return self._emitted if position is None else position
 
     _late_sends_do_not_restart_the_clock(patch)
-    patch.setattr(Playout, "_start_clock", start_clock)
+    patch.setattr(PaceClock, "start_if_dry", start_if_dry)
     patch.setattr(Playout, "_played", played)
 
 
@@ -218,9 +217,9 @@ def _late_sends_do_not_restart_the_clock(patch: pytest.MonkeyPatch) -> None:
     original = Playout.sent
 
     def sent(self: Playout, chunk: Chunk, t: float) -> bool:
-        anchor = self._anchor
+        clock, self._clock = self._clock, copy(self._clock)
         first = original(self, chunk, t)
-        self._anchor = anchor
+        self._clock = clock
         return first
 
     patch.setattr(Playout, "sent", sent)
@@ -242,7 +241,7 @@ def _marks_of_a_clear_count_as_heard(patch: pytest.MonkeyPatch) -> None:
     original = Playout.clear
 
     def clear(self: Playout, t: float) -> int:
-        for name in list(self._waiting):
+        for name in list(self._marks._waiting):
             self.mark_reached(name, t)
         return original(self, t)
 
@@ -251,7 +250,7 @@ def _marks_of_a_clear_count_as_heard(patch: pytest.MonkeyPatch) -> None:
 
 def _a_mark_is_waited_for_for_ever(patch: pytest.MonkeyPatch) -> None:
     original = Playout.finished
-    patch.setattr(Playout, "finished", lambda self, t: not self._waiting and original(self, t))
+    patch.setattr(Playout, "finished", lambda self, t: not self.waiting_marks and original(self, t))
 
 
 def _an_interruption_stays_pending(patch: pytest.MonkeyPatch) -> None:

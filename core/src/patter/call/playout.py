@@ -5,21 +5,25 @@ sending. The *heard position* is the greater of the last confirmed mark and (pac
 lag), never past what was sent, and never moves back; it alone feeds text, truncation and hang-up.
 
 Positions are samples of agent audio counted over the whole call. Times are seconds of the call's monotonic clock.
+`step`, `sent`, `due_at` and `finished` run for every frame of every call: they compare in place instead of calling.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from statistics import median
 from typing import TYPE_CHECKING
 
+from patter.call.agent_speech import AgentSpeech, Chunk, HandedOut, SpokenSentence
 from patter.call.audio_queue import take
+from patter.call.marks import MARK_EVERY_MS, Marks
+from patter.call.pace_clock import PaceClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from patter.audio.formats import AudioFormat
     from patter.providers.tts import WordTime
+
+__all__ = ["Chunk", "Playout", "SpokenSentence"]
 
 #: the most that is sent ahead of the pace clock, in ms; one grid step below the promise of 200 (PL-02), so that
 #: prompt echoes leave at most five marks of the greeting unconfirmed (PL-03)
@@ -28,65 +32,8 @@ LEAD_MS = 190
 CHUNK_MS = 40
 #: what a source that delivers slowly must have for a message, in ms
 LEAST_MS = 20
-#: audio between two marks outside the greeting, in ms (PL-03)
-MARK_EVERY_MS = 200
 #: speech that was paused resumes this much before what was heard, so that no word is lost, in ms (BI-18)
 REPEAT_MS = 300
-#: echoes from which the lag counts (the median before the third says nothing)
-LAG_ECHOES = 3
-
-
-@dataclass(slots=True)
-class SpokenSentence:
-    """One sentence of an agent turn and where its audio lies."""
-
-    text: str
-    start: int
-    samples: int = 0
-    complete: bool = False
-    word_times: tuple[WordTime, ...] = ()
-    pending: deque[bytes | memoryview] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class Chunk:
-    """One message to the carrier: audio and the marks that follow it."""
-
-    turn: int
-    payload: bytes
-    end: int
-    marks: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Emitted:
-    """Audio that was handed out and may have to be said again."""
-
-    sentence: SpokenSentence
-    start: int
-    payload: bytes
-
-
-@dataclass(slots=True)
-class _Mark:
-    position: int
-    due_at: float
-
-
-@dataclass(slots=True)
-class _Speech:
-    """The agent turn that is playing or about to."""
-
-    turn: int
-    start: int
-    mark_each_chunk: bool
-    sentences: list[SpokenSentence] = field(default_factory=list)
-    sending: int = 0
-    ended: bool = False
-    next_mark: int = 0
-    paused: bool = False
-    begun: bool = False
-    tail: deque[_Emitted] = field(default_factory=deque)
 
 
 class Playout:
@@ -98,26 +45,19 @@ class Playout:
 
     def __init__(self, audio_format: AudioFormat, *, marks: bool = True) -> None:
         self.format = audio_format
-        self._marks_supported = marks
-        self._rate = audio_format.rate
+        self._rate = rate = audio_format.rate
         self._unit = audio_format.bytes_per_sample
-        self._lead = self._samples(LEAD_MS)
-        self._chunk = self._samples(CHUNK_MS)
-        self._least = self._samples(LEAST_MS)
-        self._speech: _Speech | None = None
+        self._lead = rate * LEAD_MS // 1000
+        self._chunk = rate * CHUNK_MS // 1000
+        self._least = rate * LEAST_MS // 1000
+        self._repeat = rate * REPEAT_MS // 1000
+        self._speech: AgentSpeech | None = None
         self._emitted = 0
         self._sent = 0
-        self._anchor: tuple[float, int] | None = None
-        self._confirmed = 0
         self._heard = 0
         self._floor = 0
-        self._waiting: dict[str, _Mark] = {}
-        self._mark_count = 0
-        self._lags: deque[float] = deque(maxlen=31)
-        self._lag = 0.0
-
-    def _samples(self, ms: float) -> int:
-        return int(self._rate * ms / 1000)
+        self._clock = PaceClock(rate)
+        self._marks = Marks(rate * MARK_EVERY_MS // 1000, supported=marks)
 
     # -- filling
 
@@ -138,22 +78,16 @@ class Playout:
 
     def begin(self, turn: int, *, mark_each_chunk: bool = False) -> None:
         """Give the floor to a turn; whatever an earlier one left must have ended or been cleared."""
-        self._waiting.clear()  # an echo that still comes belongs to the turn before (PL-05)
         self._floor = self._emitted
-        self._speech = _Speech(turn, self._emitted, mark_each_chunk)
-        self._speech.next_mark = self._emitted + self._samples(MARK_EVERY_MS)
+        self._marks.begin(self._emitted, each_chunk=mark_each_chunk)
+        self._speech = AgentSpeech(turn, self._emitted)
 
     def open_sentence(self, turn: int, text: str) -> SpokenSentence | None:
         """Announce the next sentence; None when the turn no longer has the floor (BI-24)."""
         speech = self._speech
         if speech is None or speech.turn != turn or speech.ended:
             return None
-        start = (
-            speech.sentences[-1].start + speech.sentences[-1].samples if speech.sentences else speech.start
-        )
-        sentence = SpokenSentence(text, start)
-        speech.sentences.append(sentence)
-        return sentence
+        return speech.open(text)
 
     def add(self, turn: int, audio: bytes) -> bool:
         """Append audio in the carrier's format to the open sentence; False when the turn lost the floor."""
@@ -161,42 +95,38 @@ class Playout:
         if speech is None or speech.turn != turn:
             return False
         if audio:
-            sentence = speech.sentences[-1]
+            size = len(audio)
             # slices of a memoryview cost nothing however long the block is
-            sentence.pending.append(memoryview(audio) if len(audio) > self._chunk * self._unit else audio)
-            sentence.samples += len(audio) // self._unit
+            long = size > self._chunk * self._unit
+            speech.add(memoryview(audio) if long else audio, size // self._unit)
         return True
 
     def close_sentence(self, turn: int, word_times: tuple[WordTime, ...] = ()) -> None:
         """The open sentence has all its audio."""
         speech = self._speech
-        if speech is not None and speech.turn == turn and speech.sentences:
-            speech.sentences[-1].complete = True
-            speech.sentences[-1].word_times = word_times
+        if speech is not None and speech.turn == turn:
+            speech.close(word_times)
 
     def end(self, turn: int) -> None:
         """The turn has all its sentences."""
         speech = self._speech
         if speech is not None and speech.turn == turn:
-            speech.ended = True
-            if speech.sentences:
-                speech.sentences[-1].complete = True
+            speech.end_all()
 
     def backlog_ms(self) -> float:
         """Audio that waits to be sent, in ms."""
-        if self._speech is None or not self._speech.sentences:
+        if self._speech is None:
             return 0.0
-        last = self._speech.sentences[-1]
-        return (last.start + last.samples - self._emitted) * 1000 / self._rate
+        return (self._speech.end - self._emitted) * 1000 / self._rate
 
     # -- sending
 
     def step(self, t: float) -> list[Chunk]:
         """What may be sent now; at most 200 ms ahead of the pace clock, whatever happened before (PL-02)."""
         speech = self._speech
-        if speech is None or speech.paused:
-            return []
         chunks: list[Chunk] = []
+        if speech is None or speech.paused or speech.end <= self._emitted:
+            return chunks
         # what the socket has not taken yet does not count as under way, or a stall would end in a burst
         limit = min(self._played(t), self._sent) + self._lead
         while (room := limit - self._emitted) > 0:
@@ -208,74 +138,47 @@ class Playout:
 
     def _played(self, t: float) -> int:
         """Position of the pace clock; it waits where the audio ran out."""
-        if self._anchor is None:
-            return self._emitted
-        anchor_t, anchor = self._anchor
-        return min(anchor + int((t - anchor_t) * self._rate), self._emitted)
+        position = self._clock.at(t)
+        return self._emitted if position is None or position > self._emitted else position
 
-    def _start_clock(self, t: float) -> None:
-        """Start the pace clock with the audio about to be sent, also after an underrun or a stall."""
-        if self._anchor is None or self._anchor[1] + (t - self._anchor[0]) * self._rate > self._emitted:
-            self._anchor = (t, self._emitted)
-
-    def _next_chunk(self, speech: _Speech, room: int, t: float) -> Chunk | None:
-        while speech.sending < len(speech.sentences):
-            sentence = speech.sentences[speech.sending]
-            left = sentence.start + sentence.samples - self._emitted
-            if left > 0:
-                break
-            if not sentence.complete:
-                return None
-            speech.sending += 1
-        else:
+    def _next_chunk(self, speech: AgentSpeech, room: int, t: float) -> Chunk | None:
+        emitted = self._emitted
+        sentence = speech.to_send(emitted)
+        if sentence is None:
             return None
-        size = min(left, self._chunk)
+        left = sentence.start + sentence.samples - emitted
+        size = left if left < self._chunk else self._chunk
         if size > room or (size < self._least and not sentence.complete):
             return None
         payload = take(sentence.pending, size * self._unit)
-        self._start_clock(t)
-        self._keep(speech, _Emitted(sentence, self._emitted, payload), t)
-        self._emitted += size
+        self._clock.start_if_dry(t, emitted)
+        end = emitted + size
+        speech.tail.append(HandedOut(sentence, emitted, end, payload))
+        # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
+        if speech.tail[0].end <= self._sent - self._repeat:
+            speech.forget(self.heard(t) - self._repeat)
+        self._emitted = end
         ends_sentence = sentence.complete and size == left
-        return Chunk(speech.turn, payload, self._emitted, self._marks_for(speech, ends_sentence))
-
-    def _keep(self, speech: _Speech, emitted: _Emitted, t: float) -> None:
-        """Remember what `pause` may have to take back, and forget what was heard long enough ago."""
-        speech.tail.append(emitted)
-        needed = self.heard(t) - self._samples(REPEAT_MS)
-        while speech.tail and speech.tail[0].start + len(speech.tail[0].payload) // self._unit <= needed:
-            speech.tail.popleft()
-
-    def _marks_for(self, speech: _Speech, ends_sentence: bool) -> tuple[str, ...]:
-        if not self._marks_supported:
-            return ()
-        if not (speech.mark_each_chunk or ends_sentence or self._emitted >= speech.next_mark):
-            return ()
-        speech.next_mark = self._emitted + self._samples(MARK_EVERY_MS)
-        self._mark_count += 1
-        name = f"p{self._mark_count}"
-        assert self._anchor is not None
-        anchor_t, anchor = self._anchor
-        self._waiting[name] = _Mark(self._emitted, anchor_t + (self._emitted - anchor) / self._rate)
-        return (name,)
+        return Chunk(speech.turn, payload, end, self._marks.behind(end, self._clock, due=ends_sentence))
 
     def sent(self, chunk: Chunk, t: float) -> bool:
         """The connection accepted a chunk; True when it is the first of its turn (BI-01)."""
-        self._sent = max(self._sent, min(chunk.end, self._emitted))
+        end = chunk.end if chunk.end < self._emitted else self._emitted
+        if end > self._sent:
+            self._sent = end
         speech = self._speech
         if speech is None or speech.turn != chunk.turn:
             return False
         start = chunk.end - len(chunk.payload) // self._unit
-        anchor = self._anchor
-        if not speech.paused and (anchor is None or anchor[0] + (start - anchor[1]) / self._rate < t):
-            self._anchor = (t, start)  # the socket took it so late that the carrier had run dry
+        moment = self._clock.moment(start)
+        if not speech.paused and (moment is None or moment < t):
+            self._clock.start(t, start)  # the socket took it so late that the carrier had run dry
         first, speech.begun = not speech.begun, True
         return first
 
     def take_back(self, chunks: Sequence[Chunk]) -> None:
         """The last chunks that were handed out will not be sent; they are handed out again (LC-11)."""
-        for name in (name for chunk in chunks for name in chunk.marks):
-            self._waiting.pop(name, None)
+        self._marks.withdraw(name for chunk in chunks for name in chunk.marks)
         if self._speech is not None and chunks and chunks[0].turn == self._speech.turn:
             self._rewind(self._speech, chunks[0].end - len(chunks[0].payload) // self._unit)
 
@@ -283,34 +186,31 @@ class Playout:
 
     def mark_reached(self, name: str, t: float) -> bool:
         """An echo came back; False for one that confirms nothing (PL-05)."""
-        mark = self._waiting.pop(name, None)
-        if mark is None:
-            return False
-        self._confirmed = max(self._confirmed, min(mark.position, self._sent))
-        self._lags.append(max(0.0, t - mark.due_at))
-        if len(self._lags) >= LAG_ECHOES:
-            self._lag = median(self._lags)
-        return True
+        return self._marks.reached(name, t, self._sent)
 
     @property
     def waiting_marks(self) -> int:
         """Marks that were sent and neither echoed nor resolved."""
-        return len(self._waiting)
+        return len(self._marks)
 
     @property
     def carrier_delay_ms(self) -> float:
         """Median echo lag of this call in ms; 0 before the third echo."""
-        return self._lag * 1000
+        return self._marks.lag * 1000
 
     def heard(self, t: float) -> int:
         """The heard position at time t; it stands still while no turn has the floor."""
         if self._speech is None:
             return self._heard
-        position = max(self._confirmed, self._floor)
-        if self._anchor is not None:
-            anchor_t, anchor = self._anchor
-            position = max(position, anchor + int((t - self._lag - anchor_t) * self._rate))
-        self._heard = max(self._heard, min(position, self._sent))
+        marks = self._marks
+        position = marks.confirmed if marks.confirmed > self._floor else self._floor
+        paced = self._clock.at(t - marks.lag)
+        if paced is not None and paced > position:
+            position = paced
+        if position > self._sent:
+            position = self._sent
+        if position > self._heard:
+            self._heard = position
         return self._heard
 
     def heard_ms(self, t: float) -> float:
@@ -321,26 +221,27 @@ class Playout:
 
     def finished(self, t: float) -> bool:
         """Whether the current turn has all its audio sent and heard."""
-        speech = self._speech
-        if speech is None or not speech.ended or self._sent < self._emitted:
+        speech, emitted = self._speech, self._emitted
+        if speech is None or not speech.ended or self._sent < emitted:
             return False
-        end = speech.sentences[-1].start + speech.sentences[-1].samples if speech.sentences else speech.start
+        end = speech.end
         # what was paused after it was heard sounds again before the floor is free
-        return self._emitted >= end and self.heard(t) >= end and self._played(t) >= end
+        return emitted >= end and self.heard(t) >= end and self._played(t) >= end
 
     def due_at(self, t: float) -> float | None:
         """When `step` or `finished` may next have something new; None while only a source can change that."""
         speech = self._speech
         if speech is None or speech.paused:
             return None
-        if self._anchor is None:
-            return t if self.backlog_ms() > 0 or speech.ended else None
-        anchor_t, anchor = self._anchor
-        if self.backlog_ms() > 0:
-            return anchor_t + (self._emitted + self._chunk - self._lead - anchor) / self._rate
-        if speech.ended:
-            return anchor_t + (self._emitted - anchor) / self._rate + self._lag
-        return None
+        emitted = self._emitted
+        if speech.end > emitted:
+            position, lag = emitted + self._chunk - self._lead, 0.0
+        elif speech.ended:
+            position, lag = emitted, self._marks.lag
+        else:
+            return None
+        moment = self._clock.moment(position)
+        return t if moment is None else moment + lag
 
     # -- stopping
 
@@ -358,24 +259,19 @@ class Playout:
         if speech is None or speech.paused:
             return
         speech.paused = True
-        self._rewind(speech, max(self.heard(t) - self._samples(REPEAT_MS), speech.start))
-        self._waiting.clear()
+        self._rewind(speech, max(self.heard(t) - self._repeat, speech.start))
+        self._marks.resolve()
 
-    def _rewind(self, speech: _Speech, back_to: int) -> None:
-        while speech.tail and speech.tail[-1].start + len(speech.tail[-1].payload) // self._unit > back_to:
-            emitted = speech.tail.pop()
-            skip = max(0, back_to - emitted.start) * self._unit
-            emitted.sentence.pending.appendleft(emitted.payload[skip:])
-            self._emitted = emitted.start + skip // self._unit
-            speech.sending = speech.sentences.index(emitted.sentence)
+    def _rewind(self, speech: AgentSpeech, back_to: int) -> None:
+        self._emitted = speech.rewind(back_to, self._emitted, self._unit)
         self._sent = min(self._sent, self._emitted)
-        self._anchor = None
+        self._clock.stop()
 
     def resume(self) -> None:
         """Go on where `pause` took back to."""
         if self._speech is not None:
             self._speech.paused = False
-            self._speech.next_mark = self._emitted + self._samples(MARK_EVERY_MS)
+            self._marks.go_on(self._emitted)
 
     def finish(self) -> None:
         """The turn ended by itself; the floor is free."""
@@ -388,12 +284,11 @@ class Playout:
         """
         heard = self.heard(t)
         if self._speech is not None:
-            for sentence in self._speech.sentences:
-                sentence.pending.clear()
+            self._speech.drop_audio()
         self._speech = None
-        self._anchor = None
-        self._waiting.clear()
+        self._clock.stop()
+        self._marks.resolve()
         self._emitted = self._sent = max(self._emitted, self._sent, heard)
         self._floor = self._emitted
-        self._confirmed = min(self._confirmed, heard)
+        self._marks.confirmed = min(self._marks.confirmed, heard)
         return heard

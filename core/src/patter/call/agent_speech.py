@@ -1,0 +1,128 @@
+"""What one agent turn has to say: its sentences, their audio, and what of it was handed out already. Pure.
+
+Positions are samples of agent audio counted over the whole call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patter.providers.tts import WordTime
+
+
+@dataclass(slots=True)
+class SpokenSentence:
+    """One sentence of an agent turn and where its audio lies."""
+
+    text: str
+    start: int
+    samples: int = 0
+    complete: bool = False
+    word_times: tuple[WordTime, ...] = ()
+    pending: deque[bytes | memoryview] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """One message to the carrier: audio and the marks that follow it."""
+
+    turn: int
+    payload: bytes
+    end: int
+    marks: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class HandedOut:
+    """Audio that was handed out and may have to be said again."""
+
+    sentence: SpokenSentence
+    start: int
+    end: int
+    payload: bytes
+
+
+class AgentSpeech:
+    """The agent turn that is playing or about to.
+
+    Attributes:
+        turn: its number.
+        start: the position at which it begins.
+        end: the position after the last audio that was added.
+        sentences: what it says, in order.
+        sending: index of the sentence that is being handed out.
+        tail: what was handed out last and may have to be said again, in order.
+        ended: whether it has all its sentences.
+        paused: whether it waits to go on.
+        begun: whether the connection accepted audio of it.
+    """
+
+    __slots__ = ("begun", "end", "ended", "paused", "sending", "sentences", "start", "tail", "turn")
+
+    def __init__(self, turn: int, start: int) -> None:
+        self.turn = turn
+        self.start = self.end = start
+        self.sentences: list[SpokenSentence] = []
+        self.sending = 0
+        self.tail: deque[HandedOut] = deque()
+        self.ended = self.paused = self.begun = False
+
+    def open(self, text: str) -> SpokenSentence:
+        """Begin the next sentence."""
+        sentence = SpokenSentence(text, self.end)
+        self.sentences.append(sentence)
+        return sentence
+
+    def add(self, audio: bytes | memoryview, samples: int) -> None:
+        """Append audio to the sentence that was begun last."""
+        sentence = self.sentences[-1]
+        sentence.pending.append(audio)
+        sentence.samples += samples
+        self.end += samples
+
+    def close(self, word_times: tuple[WordTime, ...]) -> None:
+        """The sentence that was begun last has all its audio."""
+        if self.sentences:
+            self.sentences[-1].complete = True
+            self.sentences[-1].word_times = word_times
+
+    def end_all(self) -> None:
+        """There are no more sentences."""
+        self.ended = True
+        if self.sentences:
+            self.sentences[-1].complete = True
+
+    def to_send(self, emitted: int) -> SpokenSentence | None:
+        """The sentence to hand out of, past position `emitted`; None while nothing of it is there."""
+        while self.sending < len(self.sentences):
+            sentence = self.sentences[self.sending]
+            if sentence.start + sentence.samples > emitted:
+                return sentence
+            if not sentence.complete:
+                return None
+            self.sending += 1
+        return None
+
+    def forget(self, until: int) -> None:
+        """Nothing before that position will be said again."""
+        tail = self.tail
+        while tail and tail[0].end <= until:
+            tail.popleft()
+
+    def rewind(self, back_to: int, emitted: int, bytes_per_sample: int) -> int:
+        """Take back what was handed out past `back_to`; returns the position after what was not taken back."""
+        while self.tail and self.tail[-1].end > back_to:
+            last = self.tail.pop()
+            skip = max(0, back_to - last.start)
+            last.sentence.pending.appendleft(last.payload[skip * bytes_per_sample :])
+            emitted = last.start + skip
+            self.sending = self.sentences.index(last.sentence)
+        return emitted
+
+    def drop_audio(self) -> None:
+        """Nothing more of it will be sent."""
+        for sentence in self.sentences:
+            sentence.pending.clear()

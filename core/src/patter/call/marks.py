@@ -1,0 +1,99 @@
+"""The marks of a call and their echoes: where they go, what the carrier confirms by them, and how late. Pure.
+
+Positions are samples of agent audio counted over the whole call. Times are seconds of the call's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from patter.call.pace_clock import PaceClock
+
+#: audio between two marks outside the greeting, in ms (PL-03)
+MARK_EVERY_MS = 200
+#: echoes from which the lag counts (the median before the third says nothing)
+LAG_ECHOES = 3
+#: the latest echoes, of which the lag is the median
+LAG_WINDOW = 31
+
+
+class Marks:
+    """The marks under way; one goes behind every `every` samples of audio, if the carrier supports marks.
+
+    Attributes:
+        confirmed: the furthest position whose mark came back.
+        lag: how long after its audio was due a mark comes back, in s: the call's median; 0 before the third echo.
+    """
+
+    __slots__ = (
+        "_count",
+        "_each_chunk",
+        "_every",
+        "_lags",
+        "_next",
+        "_supported",
+        "_waiting",
+        "confirmed",
+        "lag",
+    )
+
+    def __init__(self, every: int, *, supported: bool) -> None:
+        self.confirmed = 0
+        self.lag = 0.0
+        self._every = every
+        self._supported = supported
+        self._next = 0
+        self._each_chunk = False
+        self._waiting: dict[str, tuple[int, float]] = {}
+        self._count = 0
+        self._lags: deque[float] = deque(maxlen=LAG_WINDOW)
+
+    def __len__(self) -> int:
+        """Marks that were sent and neither echoed nor resolved."""
+        return len(self._waiting)
+
+    def begin(self, position: int, *, each_chunk: bool) -> None:
+        """Another turn begins; an echo that still comes belongs to the one before (PL-05)."""
+        self._waiting.clear()
+        self._each_chunk = each_chunk
+        self._next = position + self._every
+
+    def go_on(self, position: int) -> None:
+        """The turn goes on at that position."""
+        self._next = position + self._every
+
+    def behind(self, position: int, clock: PaceClock, *, due: bool) -> tuple[str, ...]:
+        """What follows the audio up to `position`: a mark if one is `due` anyway or by the distance, or none."""
+        if not (due or self._each_chunk or position >= self._next) or not self._supported:
+            return ()
+        self._next = position + self._every
+        self._count += 1
+        name = f"p{self._count}"
+        self._waiting[name] = (position, clock.moment(position) or 0.0)
+        return (name,)
+
+    def reached(self, name: str, t: float, sent: int) -> bool:
+        """An echo came back while audio up to `sent` was sent; False for one that confirms nothing (PL-05)."""
+        mark = self._waiting.pop(name, None)
+        if mark is None:
+            return False
+        position, due_at = mark
+        self.confirmed = max(self.confirmed, min(position, sent))
+        self._lags.append(max(0.0, t - due_at))
+        if len(self._lags) >= LAG_ECHOES:
+            self.lag = median(self._lags)
+        return True
+
+    def withdraw(self, names: Iterable[str]) -> None:
+        """These marks will not be sent."""
+        for name in names:
+            self._waiting.pop(name, None)
+
+    def resolve(self) -> None:
+        """No echo of a mark under way confirms anything any more (PL-05, PL-07)."""
+        self._waiting.clear()
