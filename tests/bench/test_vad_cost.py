@@ -11,6 +11,7 @@ import pytest
 from patter.audio.formats import Encoding
 from patter.call.vad_batching import VADBank
 from patter.environment import Environment, SystemClock
+from patter.plugins import SharedObjectPool
 from patter.providers.context import ProviderContext
 
 pytest.importorskip("onnxruntime")
@@ -22,14 +23,9 @@ WINDOW = 256
 ROUNDS = 100
 
 
-class Shared:
-    def get(self, key, make):
-        return make()
-
-
 @pytest.fixture(scope="module")
 def model():
-    return SileroModel(SileroConfig(), ProviderContext(Environment(), Shared()))
+    return SileroModel(SileroConfig(), ProviderContext(Environment(), SharedObjectPool()))
 
 
 def microseconds_per_window(model, calls):

@@ -6,23 +6,8 @@ import asyncio
 import pytest
 
 from patter.environment import Environment
+from patter.plugins import SharedObjectPool
 from patter.providers.context import ProviderContext
-
-
-class Shared:
-    """The shared objects of one phone, as the protocol of core describes them."""
-
-    def __init__(self):
-        self.made = {}
-
-    def get(self, key, make):
-        if key not in self.made:
-            self.made[key] = make()
-        return self.made[key]
-
-    async def close(self):
-        for made in reversed(self.made.values()):
-            await made.close()
 
 
 @pytest.fixture
@@ -32,12 +17,12 @@ def make_context():
 
     def make(language="en", shared=None):
         if shared is None:
-            phones.append(shared := Shared())
+            phones.append(shared := SharedObjectPool())
         return ProviderContext(environment=Environment(), shared=shared, language=language)
 
     yield make
     for shared in phones:
-        asyncio.run(shared.close())
+        assert asyncio.run(shared.close()) == ()
 
 
 @pytest.fixture

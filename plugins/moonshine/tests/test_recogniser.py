@@ -65,17 +65,23 @@ async def speak(stt, frames):
     await stt.finalize()
 
 
+def worker_of(context):
+    """The worker that the calls of this phone share."""
+    return context.shared.get(SHARED_KEY, pytest.fail)
+
+
 async def settled(context):
     """Wait until the worker has done what was asked of it so far, and the loop has heard of it."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
-    worker = context.shared.made[SHARED_KEY]
-    worker.submit(Job("settled", 0, b"", MULAW_8K, True, lambda _: loop.call_soon_threadsafe(done.set)))
+    worker_of(context).submit(
+        Job("settled", 0, b"", MULAW_8K, True, lambda _: loop.call_soon_threadsafe(done.set))
+    )
     await asyncio.wait_for(done.wait(), 10)
 
 
 async def taken(context):
     """Wait until the worker has taken the only waiting job."""
-    while context.shared.made[SHARED_KEY].waiting:
+    while worker_of(context).waiting:
         await asyncio.sleep(0.001)
 
 

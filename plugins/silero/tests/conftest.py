@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -8,24 +9,13 @@ import pytest
 from patter.audio.formats import Encoding
 from patter.call.vad_batching import VADBank
 from patter.environment import Environment, SystemClock
+from patter.plugins import SharedObjectPool
 from patter.providers.context import ProviderContext
 from patter.providers.vad import VADModel
 from patter_silero.config import SileroConfig
 from patter_silero.model import SileroModel
 
 DATA = Path(__file__).parent / "data"
-
-
-class Shared:
-    """What core hands to factories: an object per key, made once."""
-
-    def __init__(self):
-        self.objects = {}
-
-    def get(self, key, make):
-        if key not in self.objects:
-            self.objects[key] = make()
-        return self.objects[key]
 
 
 class Recorded(VADModel):
@@ -59,7 +49,10 @@ class Recorded(VADModel):
 
 @pytest.fixture(scope="session")
 def shared():
-    return Shared()
+    """What the calls of one phone share: the model is loaded once for all tests."""
+    pool = SharedObjectPool()
+    yield pool
+    assert asyncio.run(pool.close()) == ()
 
 
 @pytest.fixture

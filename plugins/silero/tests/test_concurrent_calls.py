@@ -10,6 +10,7 @@ import pytest
 from patter.audio.formats import Encoding
 from patter.call.vad_batching import VADBank
 from patter.environment import Environment, SystemClock
+from patter.plugins import SharedObjectPool
 from patter.providers.context import ProviderContext
 from patter_silero.config import SileroConfig
 from patter_silero.model import SileroModel
@@ -38,7 +39,7 @@ def audio_of(number, speech, silence):
 
 
 @pytest.mark.behaviour("SP-15")
-def test_eighty_calls_load_the_model_once(shared, monkeypatch):
+def test_eighty_calls_load_the_model_once(monkeypatch):
     loaded = []
     genuine = onnxruntime.InferenceSession
 
@@ -47,8 +48,7 @@ def test_eighty_calls_load_the_model_once(shared, monkeypatch):
         return genuine(path, *arguments, **options)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", counted)
-    monkeypatch.setattr(shared, "objects", {})
-    context = ProviderContext(Environment(), shared)
+    context = ProviderContext(Environment(), SharedObjectPool())
     models = [SileroModel(SileroConfig(activation=0.5 + number % 2 / 5), context) for number in range(80)]
     banks = [VADBank(model, 8000, SystemClock()) for model in models]
     slots = [bank.open(Encoding.MULAW, lambda event: None) for bank in banks]

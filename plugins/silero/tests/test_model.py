@@ -9,6 +9,7 @@ import pytest
 from patter.audio.g711 import MULAW_TO_FLOAT
 from patter.environment import Environment
 from patter.errors import ConfigError, InternalError
+from patter.plugins import SharedObjectPool
 from patter.providers.context import ProviderContext
 from patter_silero.config import SileroConfig
 from patter_silero.model import SileroModel
@@ -98,11 +99,10 @@ def test_lengths_that_the_graph_would_take_in_silence_are_refused(session):
         session.infer(windows, states, 16000)
 
 
-def test_missing_onnxruntime_says_what_to_install(shared, monkeypatch):
+def test_missing_onnxruntime_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(shared, "objects", {})
     with pytest.raises(ConfigError, match="pip install onnxruntime"):
-        SileroModel(SileroConfig(), ProviderContext(Environment(), shared))
+        SileroModel(SileroConfig(), ProviderContext(Environment(), SharedObjectPool()))
 
 
 def test_a_missing_model_file_is_named_at_construction(make_model, tmp_path):
