@@ -69,7 +69,20 @@ class Agent(BaseModel):
     )
     echo_cancellation: bool = option(
         False,
-        help="The line has an echo canceller that needs time to settle: opens the barge-in gate after 1 s.",
+        help="Takes the agent's own echo out of the caller's audio; it needs time to settle, so the barge-in gate "
+        "opens after 1 s.",
+    )
+    high_pass_hz: float | None = option(
+        None,
+        help="Takes hum and rumble below this frequency out of the caller's audio; unset for none.",
+        unit="Hz",
+        ge=20,
+        le=400,
+    )
+    gain_control: bool | float = option(
+        False,
+        help="Brings the caller's speech to one level: True to -26 dBFS, a number from -40 to -10 to that.",
+        unit="dBFS",
     )
     disable_phone_preamble: bool = option(False, help="Leave out the rules for speaking on a telephone.")
     variables: Mapping[str, str] = option(
@@ -101,6 +114,13 @@ class Agent(BaseModel):
         except ValidationError as error:
             raise explain(error, "Agent") from None
         self._check_mode()
+
+    @field_validator("gain_control")
+    @classmethod
+    def _level_of_speech(cls, value: bool | float) -> bool | float:
+        if isinstance(value, bool) or -40 <= value <= -10:
+            return value
+        raise ValueError(f"a level is from -40 to -10 dBFS, not {value:g}")
 
     @field_validator("barge_in_strategies", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ import pytest
 
 from patter.audio.formats import ALAW_8K, MULAW_8K, PCM16_8K, PCM16_16K, AudioFormat, Encoding
 from patter.audio.g711 import mulaw_decode, mulaw_encode
+from patter.call.input_chain import InputStages
 from patter.call.listening import Listening, detector_format
 from patter.providers.noise_filter import NoiseFilter
 
@@ -54,6 +55,10 @@ class Louder(NoiseFilter):
         pass
 
 
+def filtered_by(noise_filter, rate=8000):
+    return InputStages(rate, noise_filter=lambda pcm: noise_filter.process(pcm, rate))
+
+
 def frames(count=5, size=160):
     random = np.random.default_rng(1)
     return [random.integers(0, 256, size, dtype=np.uint8).tobytes() for _ in range(count)]
@@ -71,7 +76,9 @@ def test_with_nothing_switched_on_the_stt_and_the_vad_get_the_carriers_own_bytes
 
 def test_the_order_is_filter_then_vad_then_stt():
     log = []
-    listening = Listening(MULAW_8K, Sink(MULAW_8K, log, "stt"), Sink(MULAW_8K, log, "vad"), Louder(log))
+    listening = Listening(
+        MULAW_8K, Sink(MULAW_8K, log, "stt"), Sink(MULAW_8K, log, "vad"), filtered_by(Louder(log))
+    )
     for frame in frames(2):
         listening.audio(frame)
     assert log == ["filter at 8000", "vad", "stt"] * 2
@@ -79,12 +86,12 @@ def test_the_order_is_filter_then_vad_then_stt():
 
 def test_vad_and_stt_hear_the_filtered_audio():
     stt, vad = Sink(PCM16_8K), Sink(MULAW_8K)
-    listening = Listening(MULAW_8K, stt, vad, Louder())
+    listening = Listening(MULAW_8K, stt, vad, filtered_by(Louder()))
     quiet = mulaw_encode(np.full(160, 1000, np.int16))
     listening.audio(quiet)
-    doubled = mulaw_encode((mulaw_decode(quiet) * 2).astype(np.int16))
-    assert vad.taken == [doubled]
-    assert stt.taken == [mulaw_decode(doubled).astype("<i2").tobytes()]
+    doubled = (mulaw_decode(quiet) * 2).astype("<i2")
+    assert vad.taken == [mulaw_encode(doubled)]
+    assert stt.taken == [doubled.tobytes()]
 
 
 def test_each_gets_its_own_format_and_the_conversion_is_one_stream():
@@ -115,7 +122,7 @@ def test_a_call_without_a_vad_or_an_stt_is_heard_by_the_other():
 
 def test_a_filter_that_raises_is_left_out_for_the_rest_of_the_call_and_no_frame_is_lost(caplog):
     stt, louder = Sink(MULAW_8K), Louder(fail_at=3)
-    listening = Listening(MULAW_8K, stt, None, louder)
+    listening = Listening(MULAW_8K, stt, None, filtered_by(louder))
     given = frames(6)
     with caplog.at_level(logging.WARNING):
         for frame in given:

@@ -5,7 +5,7 @@ An STT that fails is healed here: its receiver connects the next one, and the fe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from patter.call.listening import Listening
@@ -15,12 +15,15 @@ from patter.providers.stt import Final, Interim, SpeechStarted
 
 if TYPE_CHECKING:
     from patter.call.actions import Action
+    from patter.call.agent_speech import Chunk
     from patter.call.ledger import Ledger
     from patter.call.lineup import Lineup
     from patter.call.machine import SessionMachine
     from patter.call.mouth import SessionMouth
     from patter.providers.stt import STTEvent
     from patter.providers.vad import VADEvent
+
+    OnSent = Callable[[Chunk, float], None]
 
 
 class HearingSession(Protocol):
@@ -48,6 +51,7 @@ class Hearing:
         self._lineup = lineup
         self._mouth = mouth
         self.feed = STTFeed(lineup.stt_format) if lineup.has_stt else None
+        self._chain = lineup.input_chain(session.now, lambda: machine.playout.carrier_delay_ms)
 
     @property
     def lost_frames(self) -> int:
@@ -56,8 +60,29 @@ class Hearing:
 
     def open(self, ledger: Ledger) -> Listening:
         """The chain that takes the caller's frames."""
-        detector = self._lineup.open_detector(self._vad_event, ledger)
-        return Listening(self._machine.playout.format, self.feed, detector, self._lineup.noise_filter)
+        carrier_format, stages = self._machine.playout.format, self._chain.stages
+        heard = carrier_format if stages is None else stages.format
+        detector = self._lineup.open_detector(self._vad_event, ledger, heard)
+        stt = None if self.feed is None else self._lineup.voice.pipeline.before_stt(self.feed)
+        return Listening(carrier_format, stt, detector, stages)
+
+    def tap(self, on_sent: OnSent) -> OnSent:
+        """`on_sent`, which also tells an echo canceller what was sent; itself where there is none."""
+        reference = self._chain.reference
+        if reference is None:
+            return on_sent
+        sent = reference.sent
+
+        def tapped(chunk: Chunk, t: float) -> None:
+            sent(chunk.payload, t)
+            on_sent(chunk, t)
+
+        return tapped
+
+    def agent_cut(self) -> None:
+        """The carrier was told to play nothing more of what it has got."""
+        if self._chain.reference is not None:
+            self._chain.reference.cleared(self._session.now())
 
     def finalize(self) -> None:
         """Ask the STT to close the utterance, behind the audio so far."""

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from patter.call.guarded_strategy import GuardedStrategy
+from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
+from patter.call.pipeline import CallPipeline
 from patter.call.reply_parts import Voice
 from patter.call.types import CallFailure
 from patter.decisions import Hangup, Retry, Switch
 from patter.errors import ConfigError, PatterError, ProviderAuthError
+from patter.pipeline_hooks import PipelineContext
 from patter.plugins import build
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
     from patter.call.call import Call
+    from patter.call.input_stages import InputChainParts
     from patter.call.ledger import Ledger
     from patter.call.listening import SpeechDetector
     from patter.call.plan import CallPlan, Part, Planner
@@ -82,6 +86,9 @@ class Lineup:
             llm=cast("LLM | None", self._make("llm")),
             tts=cast("TTS | None", self._make("tts")),
             tools=None,
+            pipeline=CallPipeline(agent.pipeline, self._pipeline_context()),
+            guardrails=agent.guardrails,
+            text_transforms=agent.text_transforms,
             language=agent.language,
             aggressive_first_flush=agent.aggressive_first_flush,
             llm_error_message=agent.llm_error_message,
@@ -90,6 +97,17 @@ class Lineup:
             GuardedStrategy(cast("BargeInStrategy", self._build(part)), part.reference, self.clock)
             for part in plan.strategies
         ]
+
+    def _pipeline_context(self) -> PipelineContext:
+        call = self._call
+        return PipelineContext(
+            call.id,
+            call.caller,
+            call.callee,
+            stt_format=self.stt_format if self._stt is not None else None,
+            carrier_format=self._carrier_format,
+            read_history=lambda: call.history,
+        )
 
     def _make(self, kind: ProviderKind) -> object:
         part = self._parts.get(kind)
@@ -121,13 +139,21 @@ class Lineup:
         formats = self._stt.input_formats()
         return self._carrier_format if self._carrier_format in formats else formats[0]
 
-    def open_detector(self, on_event: Callable[[VADEvent], None], ledger: Ledger) -> SpeechDetector | None:
-        """A VAD slot for this call; None without a VAD."""
+    def input_chain(self, now: Callable[[], float], lag_ms: Callable[[], float]) -> InputChainParts:
+        """The stages that are on for this call; see `EchoReference` for the arguments."""
+        stt_format = self.stt_format if self._stt is not None else None
+        clock = (now, lag_ms)
+        return make_stages(self._plan.agent, self._carrier_format, stt_format, self.noise_filter, clock)
+
+    def open_detector(
+        self, on_event: Callable[[VADEvent], None], ledger: Ledger, heard: AudioFormat
+    ) -> SpeechDetector | None:
+        """A VAD slot for this call, for audio that comes as `heard`; None without a VAD."""
         part = self._parts.get("vad")
         if part is None:
             return None
-        source = self._services.vads.source(part, self._carrier_format.rate)
-        slot_format = detector_format(self._carrier_format, (source.rate,))
+        source = self._services.vads.source(part, heard.rate)
+        slot_format = detector_format(heard, (source.rate,))
         slot = source.open(slot_format.encoding, on_event, self._detector_failed)
         ledger.enter("vad slot", slot.close)
         return slot

@@ -1,24 +1,18 @@
-"""The inbound chain of one call: carrier frame → [noise filter] → VAD → STT.
+"""The inbound side of one call: carrier frame → [input chain] → VAD → STT.
 
-Everything is looked up once per call; a frame then passes through bound methods and, when nothing has to be
-converted, reaches VAD and STT as the carrier's own bytes (SP-17).
+Everything is looked up once per call. With no stage on, a frame passes through bound methods and, when nothing has to
+be converted, reaches VAD and STT as the carrier's own bytes, with nothing allocated on the way (SP-17).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from patter.audio.convert import Converter
 from patter.audio.formats import AudioFormat, Encoding
-from patter.audio.g711 import decode, encode
+from patter.call.input_chain import InputChain, Sink, fan_out
 
 if TYPE_CHECKING:
-    from patter.call.stt_feed import STTFeed
-    from patter.providers.noise_filter import NoiseFilter
-
-logger = logging.getLogger(__name__)
+    from patter.call.input_chain import InputStages, Take
 
 
 class SpeechDetector(Protocol):
@@ -34,61 +28,48 @@ class SpeechDetector(Protocol):
         """Release it."""
 
 
+class SpeechTaker(Protocol):
+    """An STT as this call sees it: its feed, or what stands before that."""
+
+    #: format of the audio it takes
+    format: AudioFormat
+
+    def send(self, chunk: bytes) -> Any:
+        """Take a frame; never waits."""
+
+
 class Listening:
-    """Takes the caller's frames."""
+    """Takes the caller's frames.
+
+    Attributes:
+        audio: give it a frame from the carrier. With no stage on and one taker of the carrier's format, this is the
+            taker's own method.
+        stages: the names of the stages that are on, in their order.
+    """
 
     def __init__(
         self,
         carrier_format: AudioFormat,
-        stt: STTFeed | None,
+        stt: SpeechTaker | None,
         detector: SpeechDetector | None,
-        noise_filter: NoiseFilter | None = None,
+        stages: InputStages | None = None,
     ) -> None:
-        self._format = carrier_format
-        self._filter = noise_filter
-        self._filter_failed = False
-        self._sinks: list[Callable[[bytes], Any]] = []
+        sinks: list[Sink] = []
         if detector is not None:
-            self._sinks.append(_through(carrier_format, detector.format, detector.feed))
+            sinks.append(Sink(detector.format, detector.feed))
         if stt is not None:
-            self._sinks.append(_through(carrier_format, stt.format, stt.send))
-
-    def audio(self, payload: bytes) -> None:
-        """One frame from the carrier."""
-        if self._filter is not None and not self._filter_failed:
-            payload = self._filtered(payload)
-        for sink in self._sinks:
-            sink(payload)
-
-    def _filtered(self, payload: bytes) -> bytes:
-        assert self._filter is not None
-        try:
-            pcm = decode(payload, self._format.encoding)
-            return encode(self._filter.process(pcm, self._format.rate), self._format.encoding)
-        except Exception:
-            self._filter_failed = True
-            logger.warning("the noise filter failed; the rest of the call is heard unfiltered", exc_info=True)
-            return payload
+            sinks.append(Sink(stt.format, stt.send))
+        self.stages: tuple[str, ...] = ()
+        if stages is None:
+            self.audio: Take = fan_out(carrier_format, sinks)
+        else:
+            chain = InputChain(carrier_format, stages, sinks)
+            self.stages = chain.stages
+            self.audio = chain.audio
 
 
-def _through(
-    source: AudioFormat, target: AudioFormat, sink: Callable[[bytes], Any]
-) -> Callable[[bytes], Any]:
-    """`sink` itself where the formats are equal, else behind a converter."""
-    if source == target:
-        return sink
-    converter = Converter(source, target)
-
-    def convert(payload: bytes) -> None:
-        converted = converter.process(payload)
-        if converted:
-            sink(converted)
-
-    return convert
-
-
-def detector_format(carrier_format: AudioFormat, rates: tuple[int, ...]) -> AudioFormat:
-    """What a detector is fed: the carrier's own format where it takes its rate, else PCM at its best rate."""
-    if carrier_format.rate in rates:
-        return carrier_format
+def detector_format(source: AudioFormat, rates: tuple[int, ...]) -> AudioFormat:
+    """What a detector is fed: the audio as it is where it takes that rate, else PCM at its best rate."""
+    if source.rate in rates:
+        return source
     return AudioFormat(Encoding.PCM16, rates[0])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from patter.call.input_stages import import_stages
 from patter.errors import ConfigError
 from patter.plugins import ConfigSources, ResolvedProvider, configure, import_attribute, resolve
 from patter.plugins.configuration import config_class
@@ -85,6 +86,7 @@ class Planner:
             parts["vad"] = vad
         if "llm" not in parts:
             logger.warning("this agent has no llm: no turn will be answered")
+        import_stages(agent)
         strategies = tuple(self.part("barge_in", reference) for reference in agent.barge_in_strategies)
         return CallPlan(agent, parts, strategies, self._turn_end(agent, parts))
 

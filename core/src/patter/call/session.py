@@ -86,10 +86,10 @@ class CallSession:
         self._tasks = CallTasks(call.id, self._task_failed)
         self._notices = CallTasks(call.id, self._task_failed)
         self._notice_count = 0
-        self._outbox = Outbox(leg.connection, leg.protocol, clock, self._audio_sent)
-        self._socket = SocketStall(leg.connection, self._outbox, parts.machine.playout)
         self.mouth = SessionMouth(call, parts.machine, lineup, self.kick)
         self._hearing = Hearing(self, parts.machine, lineup, self.mouth)
+        self._outbox = Outbox(leg.connection, leg.protocol, clock, self._hearing.tap(self._audio_sent))
+        self._socket = SocketStall(leg.connection, self._outbox, parts.machine.playout)
         self._listening: Listening | None = None
         self._ended: asyncio.Event = asyncio.Event()
         self._ending: EndCall | None = None
@@ -218,6 +218,8 @@ class CallSession:
                 self._tasks.cancel(f"reply {reply}")
             case SendClear():
                 self._outbox.clear(tell_carrier=self._leg.clear)
+                if self._leg.clear:
+                    self._hearing.agent_cut()
             case Finalize():
                 self._hearing.finalize()
             case WantInterims(wanted=wanted):
