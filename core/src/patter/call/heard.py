@@ -55,12 +55,16 @@ def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
 
 def synthesised_part(text: str, samples: int, rate: int) -> str:
     """The words of a sentence that are surely in its audio, when the voice failed in the middle of it."""
+    return whole_words(text, samples * 1000 / rate / MS_PER_CHARACTER)
+
+
+def whole_words(text: str, characters: float) -> str:
+    """The words that are over, with the space behind each, within so many characters of a text."""
     words = text.split()
-    characters = samples * 1000 / rate / MS_PER_CHARACTER
-    count, position = 0, 0
+    count, end = 0, 0
     for word in words:
-        position += len(word) + 1
-        if position > characters:
+        end += len(word) + 1
+        if end > characters:
             break
         count += 1
     return " ".join(words[:count])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from patter.audio.formats import MULAW_8K, PCM16_8K, PCM16_16K, AudioFormat
+from patter.call.heard import whole_words
 from patter.providers.context import ProviderContext
 from patter.providers.stt import STT, Final, Interim, SpeechStarted, STTEvent, UtteranceEnd
 from patter.testing.scene import RecogniserScript, Utterance, scene_of
@@ -122,13 +123,5 @@ def _prefix(utterance: Utterance, heard_ms: int) -> str:
     """The words that are over by then; all of them once the whole utterance was heard."""
     if heard_ms >= utterance.duration_ms:
         return utterance.understood
-    words = utterance.understood.split()
-    length = sum(len(word) + 1 for word in words)
-    heard = length * heard_ms / utterance.duration_ms if utterance.duration_ms else length
-    count, end = 0, 0
-    for word in words:
-        end += len(word) + 1
-        if end > heard:
-            break
-        count += 1
-    return " ".join(words[:count])
+    length = sum(len(word) + 1 for word in utterance.understood.split())
+    return whole_words(utterance.understood, length * heard_ms / utterance.duration_ms)
