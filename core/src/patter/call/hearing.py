@@ -63,8 +63,7 @@ class Hearing:
         carrier_format, stages = self._machine.playout.format, self._chain.stages
         heard = carrier_format if stages is None else stages.format
         detector = self._lineup.open_detector(self._vad_event, ledger, heard)
-        stt = None if self.feed is None else self._lineup.voice.pipeline.before_stt(self.feed)
-        return Listening(carrier_format, stt, detector, stages)
+        return Listening(carrier_format, self.feed, detector, stages)
 
     def tap(self, on_sent: OnSent) -> OnSent:
         """`on_sent`, which also tells an echo canceller what was sent; itself where there is none."""

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
-from patter.call.pipeline import CallPipeline
 from patter.call.reply_parts import Voice
 from patter.call.types import CallFailure
 from patter.decisions import Hangup, Retry, Switch
 from patter.errors import ConfigError, PatterError, ProviderAuthError
-from patter.pipeline_hooks import PipelineContext
 from patter.plugins import build
 from patter.providers.carrier import CallStatus
 
@@ -86,9 +84,6 @@ class Lineup:
             llm=cast("LLM | None", self._make("llm")),
             tts=cast("TTS | None", self._make("tts")),
             tools=None,
-            pipeline=CallPipeline(agent.pipeline, self._pipeline_context()),
-            guardrails=agent.guardrails,
-            text_transforms=agent.text_transforms,
             language=agent.language,
             aggressive_first_flush=agent.aggressive_first_flush,
             llm_error_message=agent.llm_error_message,
@@ -97,17 +92,6 @@ class Lineup:
             GuardedStrategy(cast("BargeInStrategy", self._build(part)), part.reference, self.clock)
             for part in plan.strategies
         ]
-
-    def _pipeline_context(self) -> PipelineContext:
-        call = self._call
-        return PipelineContext(
-            call.id,
-            call.caller,
-            call.callee,
-            stt_format=self.stt_format if self._stt is not None else None,
-            carrier_format=self._carrier_format,
-            read_history=lambda: call.history,
-        )
 
     def _make(self, kind: ProviderKind) -> object:
         part = self._parts.get(kind)
