@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from patter.call import machine as machine_module
+from patter.call import agent_turns as agent_turns_module
+from patter.call.actions import Finalize, SendClear
 from patter.call.barge_in import BargeIn
 from patter.call.heard import heard_text
 from patter.call.machine import SessionMachine
@@ -83,7 +84,7 @@ def _gate_opens_at_dispatch(patch: pytest.MonkeyPatch) -> None:
 
 def _interrupt_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
     def interrupt(self: SessionMachine, t: float) -> None:
-        self._actions.append(machine_module.SendClear())
+        self._actions.append(SendClear())
 
     patch.setattr(SessionMachine, "_interrupt", interrupt)
 
@@ -94,7 +95,7 @@ def _interrupt_does_not_clear(patch: pytest.MonkeyPatch) -> None:
     def interrupt(self: SessionMachine, t: float) -> None:
         original(self, t)
         self._actions = [
-            action for action in self._actions if not isinstance(action, machine_module.SendClear)
+            action for action in self._actions if not isinstance(action, SendClear)
         ]
 
     patch.setattr(SessionMachine, "_interrupt", interrupt)
@@ -104,7 +105,7 @@ def _history_from_what_was_generated(patch: pytest.MonkeyPatch) -> None:
     def generated(sentences: Any, heard: int, rate: int) -> str:
         return " ".join(sentence.text for sentence in sentences)
 
-    patch.setattr(machine_module, "heard_text", generated)
+    patch.setattr(agent_turns_module, "heard_text", generated)
 
 
 def _history_up_to_what_was_sent(patch: pytest.MonkeyPatch) -> None:
@@ -122,7 +123,7 @@ def _history_is_a_word_behind(patch: pytest.MonkeyPatch) -> None:
     def behind(sentences: Any, heard: int, rate: int) -> str:
         return " ".join(heard_text(sentences, heard, rate).split()[:-2])
 
-    patch.setattr(machine_module, "heard_text", behind)
+    patch.setattr(agent_turns_module, "heard_text", behind)
 
 
 def _second_final_is_dropped(patch: pytest.MonkeyPatch) -> None:
@@ -276,7 +277,7 @@ def _every_final_asks_again(patch: pytest.MonkeyPatch) -> None:
     original = SessionMachine.final
 
     def final(self: SessionMachine, *arguments: Any) -> Any:
-        return [*original(self, *arguments), machine_module.Finalize()]
+        return [*original(self, *arguments), Finalize()]
 
     patch.setattr(SessionMachine, "final", final)
 

@@ -53,7 +53,7 @@ class Observer:
         for turn in self._evidence.turns:
             if turn.number == report.turn:
                 turn.report = report
-        self._view.agent_ended(report.text, report.interrupted)
+        self._view.agent_ended(report.heard_text, report.interrupted)
 
     def _interruption(self, outcome: BargeInOutcome) -> None:
         self._evidence.interruptions.append(outcome)

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from patter.call.types import EosTrigger
     from patter.providers.carrier import CallStatus
 
-ReplyKind = Literal["greeting", "reply", "announcement"]
+ReplyKind = Literal["greeting", "reply", "announcement", "idle_prompt"]
 
 
 @dataclass(frozen=True, slots=True)
 class StartReply:
-    """Make and speak agent turn `reply`: an answer to user turn `user_turn`, or the fixed `text` of a greeting."""
+    """Make and speak agent turn `reply`: an answer to user turn `user_turn`, or a fixed `text`."""
 
     reply: int
     kind: ReplyKind

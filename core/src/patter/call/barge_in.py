@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from patter.call.types import BargeInOutcome
 from patter.providers.barge_in import BargeInEvent, BargeInKind, Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Interruption:
     transcript: str
     overlap_start: float
     decided_at: float
+
+    def outcome_for(self, turn: int) -> BargeInOutcome:
+        """What observers are told of it; `turn` is the agent turn it concerned."""
+        delay_ms = max(0.0, (self.decided_at - self.overlap_start) * 1000)
+        return BargeInOutcome(turn, self.outcome, self.transcript, delay_ms)
 
 
 @dataclass(slots=True)

@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from patter.call.events import EventStream
+from patter.call.types import ConversationState
 from patter.plugins import Scope
 
 if TYPE_CHECKING:
     from patter.agent import Agent
-    from patter.call.types import TranscriptEntry
+    from patter.call.types import AgentState, TranscriptEntry
     from patter.providers.llm import Message
-
-UserState = Literal["listening", "speaking", "thinking", "away"]
-AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"]
 
 
 class CallControl(Protocol):
@@ -33,8 +31,8 @@ class CallControl(Protocol):
     def end_after_speech(self, reason: str) -> None:
         """Hang up once the agent has been heard."""
 
-    def agent_state(self) -> AgentState:
-        """What the agent is doing."""
+    def conversation_state(self) -> ConversationState:
+        """Who is doing what."""
 
     def transcript(self) -> tuple[TranscriptEntry, ...]:
         """What was said so far."""
@@ -135,11 +133,16 @@ class Call:
         return self._control.history() if self._control else self._last_history
 
     @property
+    def conversation_state(self) -> ConversationState:
+        """What caller and agent are doing now; to be read at any time of the call (TN-10)."""
+        if self._control is None:
+            return ConversationState("listening", "idle" if self.ended else "initializing")
+        return self._control.conversation_state()
+
+    @property
     def agent_state(self) -> AgentState:
         """What the agent is doing; "initializing" before the media is up, "idle" after it."""
-        if self._control is None:
-            return "idle" if self.ended else "initializing"
-        return self._control.agent_state()
+        return self.conversation_state.agent
 
     # -- acting on it
 

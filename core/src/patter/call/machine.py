@@ -1,7 +1,8 @@
 """The session machine: the one owner of a call's state. Pure.
 
-It owns playout, barge-in, turns, the STT watch and the conversation, takes timestamped events and returns actions;
-nobody else's decisions reach I/O, so they cannot race through glue code. Times are seconds of the call's clock.
+It owns playout, barge-in, the turns of both sides, their silence and the conversation, takes timestamped events and
+returns actions; nobody else's decisions reach I/O, so they cannot race through glue code. Times are seconds of the
+call's clock.
 
 States::
 
@@ -16,27 +17,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from patter.call.actions import (
-    Action,
-    CancelReply,
-    Emit,
-    EndCall,
-    Finalize,
-    ReconnectSTT,
-    ReplyKind,
-    SendClear,
-    StartReply,
-    STTSilent,
-    WantInterims,
-)
-from patter.call.heard import heard_text
+from patter.call.actions import Action, CancelReply, Emit, EndCall, SendClear
+from patter.call.agent_turns import AgentTurns
+from patter.call.caller_speech import CallerSpeech
 from patter.call.session_state import Reply, SessionSettings, State
+from patter.call.silence import Silence
 from patter.call.stt_watch import STTWatch
 from patter.call.turns import Dispatch, Turns
-from patter.call.types import BargeInOutcome
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from patter.call.actions import ReplyKind
     from patter.call.barge_in import BargeIn, Interruption
     from patter.call.conversation import Conversation
     from patter.call.playout import Chunk, Playout
@@ -60,21 +53,34 @@ class SessionMachine:
         self.conversation = conversation
         self.turns = Turns(manual=settings.turn_end == "manual")
         self.watch = STTWatch(can_finalize=settings.can_finalize)
+        self.caller = CallerSpeech(
+            self.watch, has_vad=barge_in.settings.has_vad, asks_finals=settings.turn_end == "vad"
+        )
+        self.silence = Silence(settings.idle_prompt_s, settings.idle_hangup_s)
+        #: whether a tool is at work, be it for a reply that was given up
+        self.tools_busy: Callable[[], bool] = lambda: False
         self.state = State.IDLE
-        self.reply: Reply | None = None
         self.started_at = 0.0
         self.interruptions = 0
         self.backchannels = 0
-        self._replies = 0
+        self._agent = AgentTurns(playout, conversation)
         self._ending: EndCall | None = None
         self._drain_deadline: float | None = None
-        self._speech_began: float | None = None
-        self._speech_ended: float | None = None
-        self._covered = False
-        self._finalizing = False
         self._actions: list[Action] = []
 
-    def _take(self) -> list[Action]:
+    @property
+    def reply(self) -> Reply | None:
+        """The agent turn in progress."""
+        return self._agent.current
+
+    def _take(self, t: float) -> list[Action]:
+        """What is to be done; called at the end of every event, when it is clear how things stand."""
+        reply, caller = self._agent.current, self.caller.heard_by_vad
+        self.silence.observe(
+            t,
+            heard=caller or (reply is not None and reply.first_audio_at is not None),
+            occupied=caller or (reply is not None and reply.kind != "idle_prompt"),
+        )
         actions, self._actions = self._actions, []
         return actions
 
@@ -89,16 +95,20 @@ class SessionMachine:
         self.state = State.LISTENING
         if self.settings.first_message:
             self._start_reply("greeting", self.settings.first_message, t)
-        return self._take()
+        return self._take(t)
 
     def announce(self, text: str, t: float) -> list[Action]:
         """Say a fixed text as an agent turn of its own, over whatever the agent was saying."""
         if self.state in (State.DRAINING, State.ENDED) or not text.strip():
             return []
         self._stop_reply(t)
+        self._speak_up("announcement", text, t)
+        return self._take(t)
+
+    def _speak_up(self, kind: ReplyKind, text: str, t: float) -> None:
+        """Begin a turn of the agent's own account."""
         self.turns.open = None  # what the caller says before it is heard waits for its end
-        self._start_reply("announcement", text, t)
-        return self._take()
+        self._start_reply(kind, text, t)
 
     def end_after_speech(self, reason: str, t: float) -> list[Action]:
         """Hang up once what the agent has begun to say is heard, at the latest in 10 s (CC-11)."""
@@ -108,12 +118,12 @@ class SessionMachine:
         self.state = State.DRAINING
         self._drain_deadline = t + DRAIN_S
         self._end_if_heard(t)
-        return self._take()
+        return self._take(t)
 
     def end(self, status: CallStatus, reason: str, t: float, *, by_carrier: bool = False) -> list[Action]:
         """The call is over now, whoever ended it; harmless when it already was."""
         self._end(status, reason, t, by_carrier=by_carrier)
-        return self._take()
+        return self._take(t)
 
     def _end(self, status: CallStatus, reason: str, t: float, *, by_carrier: bool = False) -> None:
         if self.state is State.ENDED:
@@ -132,49 +142,49 @@ class SessionMachine:
         """The caller's speech begins (VAD, or the STT where there is none)."""
         if self.state is State.ENDED:
             return []
-        self._speech_began, self._speech_ended, self._covered = t, None, False
+        self._actions += self.caller.started(t)
         self.turns.speech_started()
-        self.watch.speech_started(t)
-        self._actions.append(Emit("user_speech_started"))
+        self._sign_of_life(t)
         self._decide(self.barge_in.speech_started(t), t)
-        return self._take()
+        return self._take(t)
 
     def speech_ended(self, t: float) -> list[Action]:
         """The caller's speech ends (VAD)."""
         if self.state is State.ENDED:
             return []
-        self._speech_ended = t
-        self._actions.append(Emit("user_speech_ended"))
-        finalize = self.settings.turn_end == "vad" and not self._covered
-        if finalize:
-            self._ask_final()
-        self.watch.speech_ended(t, finalized=finalize, covered=self._covered)
+        self._actions += self.caller.stopped(t)
+        self.barge_in.finalizing = self.caller.finalizing
         self._decide(self.barge_in.speech_ended(t), t)
-        return self._take()
+        return self._take(t)
 
-    def _ask_final(self) -> None:
-        self._finalizing = self.barge_in.finalizing = True
-        self._actions.append(Finalize())
+    def _sign_of_life(self, t: float) -> None:
+        """Where no VAD hears the caller, what the STT says is all that breaks the silence."""
+        if not self.caller.has_vad:
+            self.silence.restart(t)
 
     def interim(self, text: str, t: float) -> list[Action]:
         """A partial transcript; it never changes a dispatched text (TN-02)."""
         if self.state is State.ENDED:
             return []
-        if not self._finalizing:
-            self.watch.answered(interim_at=t)
+        self._actions += self.caller.interim(text, t)
+        if text.strip():
+            self._sign_of_life(t)
         self._actions.append(Emit("transcript_partial", text))
         self._decide(self.barge_in.interim(text, t), t)
-        return self._take()
+        return self._take(t)
 
     def final(self, final: Final, t: float) -> list[Action]:
         """A closed utterance. It changes the state in this very step (TN-01)."""
-        self.watch.answered()
-        self._finalizing = self.barge_in.finalizing = False
-        self._covered = True
         text = final.text.strip()
-        if self.state is State.ENDED or not self.turns.accepts(text, t):
+        if self.state is State.ENDED:
+            return []
+        accepted = self.turns.accepts(text, t)
+        self._actions += self.caller.final(text if accepted else "", t)
+        self.barge_in.finalizing = False
+        if not accepted:
             self._after_silence(t)
-            return self._take()
+            return self._take(t)
+        self.silence.restart(t)
         self._actions.append(Emit("transcript_final", text))
         if self.state is State.DRAINING:
             self.turns.hold(text, triggers=True)
@@ -184,7 +194,7 @@ class SessionMachine:
             self._dispatch(
                 self.turns.take(text, t, self._trigger(), agent_unheard=self.state is State.THINKING), t
             )
-        return self._take()
+        return self._take(t)
 
     def _after_silence(self, t: float) -> None:
         """Nothing was said after an interruption: what waited for the next turn is answered now."""
@@ -199,7 +209,7 @@ class SessionMachine:
         assert reply is not None
         assert reply.first_audio_at is not None
         began_before = self.barge_in.began_before_audio
-        late = self._speech_ended is not None and self._speech_ended <= reply.first_audio_at
+        late = self.caller.ended is not None and self.caller.ended <= reply.first_audio_at
         decision = self.barge_in.final(text, t)
         self._decide(decision, t)
         if decision is not None and decision.outcome == "confirmed":
@@ -217,7 +227,13 @@ class SessionMachine:
         """`call.commit_turn()` in mode `manual` (TN-21)."""
         if self.state in (State.LISTENING, State.THINKING, State.SPEAKING):
             self._dispatch(self.turns.commit(t, agent_unheard=self.state is State.THINKING), t)
-        return self._take()
+        return self._take(t)
+
+    def digit(self, digit: str, t: float) -> list[Action]:
+        """The caller pressed a key."""
+        self._actions.append(Emit("dtmf", digit))
+        self.silence.restart(t)
+        return self._take(t)
 
     # -- deciding about interruptions
 
@@ -225,11 +241,8 @@ class SessionMachine:
         if decision is None:
             self._pause_if_pending(t)
             return
-        reply = self.reply
-        delay = (decision.decided_at - decision.overlap_start) * 1000
-        turn = reply.reply if reply is not None else 0
-        outcome = BargeInOutcome(turn, decision.outcome, decision.transcript, max(0.0, delay))
-        self._actions.append(Emit("interruption", outcome))
+        turn = self.reply.reply if self.reply is not None else 0
+        self._actions.append(Emit("interruption", decision.outcome_for(turn)))
         if decision.outcome == "confirmed" and self.state is State.SPEAKING:
             self.interruptions += 1
             self._interrupt(t)
@@ -249,7 +262,7 @@ class SessionMachine:
         if self.state is State.SPEAKING:
             self._interrupt(t)
             self._after_silence(t)
-        return self._take()
+        return self._take(t)
 
     def _interrupt(self, t: float) -> None:
         """The one way from SPEAKING to LISTENING before the end: clear, cancel, remember what was heard (BI-22)."""
@@ -267,7 +280,7 @@ class SessionMachine:
             self._stop_reply(t)
             self.state = State.LISTENING
             self._after_silence(t)
-        return self._take()
+        return self._take(t)
 
     # -- the agent
 
@@ -275,13 +288,12 @@ class SessionMachine:
         if dispatch is None:
             return
         self._stop_reply(t)
-        self.conversation.user(
-            dispatch.turn, dispatch.text, self._ms(t if self._speech_began is None else self._speech_began)
-        )
+        began = t if self.caller.began is None else self.caller.began
+        self.conversation.user(dispatch.turn, dispatch.text, self._ms(began))
+        self._actions.append(Emit("user_speech_eos", dispatch.trigger))
         if not dispatch.restart:
             self._actions.append(Emit("turn_started", dispatch.turn))
-        self._actions.append(Emit("user_speech_eos", dispatch.trigger))
-        self._start_reply("reply", dispatch.text, t, user_turn=dispatch.turn, trigger=dispatch.trigger)
+        self._start_reply("reply", dispatch.text, t, dispatch)
 
     def _stop_reply(self, t: float) -> None:
         """Give up the reply in progress, heard or not."""
@@ -296,42 +308,28 @@ class SessionMachine:
         if in_flight:
             self._actions.append(SendClear())
 
-    def _start_reply(
-        self,
-        kind: ReplyKind,
-        text: str,
-        t: float,
-        *,
-        user_turn: int | None = None,
-        trigger: EosTrigger | None = None,
-    ) -> None:
-        self._replies += 1
-        ended = self._speech_ended if user_turn is not None else None
-        self.reply = Reply(self._replies, kind, user_turn, text if user_turn else "", t, ended)
-        self.playout.begin(self._replies, mark_each_chunk=kind == "greeting")
+    def _start_reply(self, kind: ReplyKind, text: str, t: float, dispatch: Dispatch | None = None) -> None:
+        self._actions.append(self._agent.begin(kind, text, t, dispatch, self.caller.ended))
         self.state = State.THINKING
-        self._actions.append(StartReply(self._replies, kind, text, user_turn, trigger))
 
     def audio_sent(self, chunk: Chunk, t: float) -> list[Action]:
         """The carrier connection accepted audio."""
-        if self.playout.sent(chunk, t) and self.reply is not None and self.state is not State.ENDED:
-            self.reply.first_audio_at = t
-            self.barge_in.agent_sent_audio(t)
-            if self.state is State.THINKING:
-                self.state = State.SPEAKING
-            self._actions += (Emit("agent_speech_started", self.reply.reply), WantInterims(True))
-        return self._take()
+        if not self.playout.sent(chunk, t) or self.reply is None or self.state is State.ENDED:
+            return []
+        self._actions += self._agent.begins_to_sound(t)
+        self.barge_in.agent_sent_audio(t)
+        if self.state is State.THINKING:
+            self.state = State.SPEAKING
+        return self._take(t)
 
     def reply_made(self, reply: int, t: float) -> list[Action]:
         """All of a reply is synthesised, or it failed and nothing more of it will come."""
-        if self.reply is not None and self.reply.reply == reply:
-            self.reply.made = True
-            self.playout.end(reply)
+        if self._agent.made(reply):
             self._end_if_heard(t)
-        return self._take()
+        return self._take(t)
 
     def _end_if_heard(self, t: float) -> None:
-        if self.reply is not None and self.reply.made and self.playout.finished(t):
+        if self._agent.is_heard(t):
             self._close_turn(t, interrupted=False)
             if self.state is not State.DRAINING:
                 self.state = State.LISTENING
@@ -341,26 +339,9 @@ class SessionMachine:
             self._end(ending.status, ending.reason, t)
 
     def _close_turn(self, t: float, *, interrupted: bool) -> None:
-        """The agent turn is over: what was heard becomes history (TN-08)."""
-        reply = self.reply
-        assert reply is not None
-        sentences = list(self.playout.sentences)
-        heard_ms = self.playout.heard_ms(t)
-        if interrupted:
-            heard = self.playout.clear(t)
-        else:
-            heard = self.playout.heard(t)
-            self.playout.finish()
-        text = heard_text(sentences, heard, self.playout.format.rate)
-        began = reply.first_audio_at
-        self.conversation.agent(
-            reply.reply, text, self._ms(t if began is None else began), interrupted=interrupted
-        )
+        """The agent turn is over."""
+        self._actions += self._agent.close(t, self._ms, interrupted=interrupted)
         self.barge_in.agent_turn_over()
-        self.reply = None
-        if began is not None:
-            self._actions += (Emit("agent_speech_ended", reply.reply), WantInterims(False))
-        self._actions.append(Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted)))
 
     # -- time
 
@@ -370,20 +351,30 @@ class SessionMachine:
             return []
         if self.state is State.SPEAKING:
             self._decide(self.barge_in.time_passed(t), t)
-        self._watch_stt(t)
+        self._actions += self.caller.time_passed(t)
+        self.barge_in.finalizing = self.caller.finalizing
         self._end_if_heard(t)
+        self._watch_silence(t)
         if self.state is State.DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
             self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
         if t - self.started_at >= self.settings.max_duration_s:
             self._end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
-        return self._take()
+        return self._take(t)
 
-    def _watch_stt(self, t: float) -> None:
-        step = self.watch.time_passed(t)
-        if step == "finalize":
-            self._ask_final()
-        elif step is not None:
-            self._actions.append(ReconnectSTT() if step == "reconnect" else STTSilent())
+    def _watch_silence(self, t: float) -> None:
+        """Ask whether the caller is there, or hang up, when it is the caller's turn for too long (TN-22)."""
+        due = self.silence.deadline
+        if self.state is not State.LISTENING or due is None or t < due:
+            return
+        if self.watch.expects_result(t) or self.tools_busy():
+            self.silence.restart(t)  # what was said or asked for is still worked at
+            return
+        step = self.silence.step(t)
+        if step == "hangup":
+            seconds = f"{self.settings.idle_hangup_s:g}"
+            self._end(CallStatus.COMPLETED, f"nobody said anything for {seconds} s", t)
+        elif step == "prompt" and self.settings.idle_prompt.strip():
+            self._speak_up("idle_prompt", self.settings.idle_prompt, t)
 
     def deadline(self, t: float) -> float | None:
         """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
@@ -391,7 +382,8 @@ class SessionMachine:
             return None
         moment = self.started_at + self.settings.max_duration_s
         barge_in = self.barge_in.deadline(t) if self.state is State.SPEAKING else None
-        for other in (barge_in, self.watch.deadline(), self._drain_deadline):
+        idle = self.silence.deadline if self.state is State.LISTENING else None
+        for other in (barge_in, self.watch.deadline(), self._drain_deadline, idle):
             if other is not None and other < moment:
                 moment = other
         return moment

@@ -24,13 +24,13 @@ from patter.call.actions import (
     STTSilent,
     WantInterims,
 )
+from patter.call.conversation_state import conversation_state
 from patter.call.hearing import Hearing
 from patter.call.ledger import Ledger
 from patter.call.machine import SessionMachine
 from patter.call.mouth import SessionMouth
 from patter.call.outbox import Outbox
 from patter.call.reply import ReplyRunner
-from patter.call.session_state import AGENT_STATES
 from patter.call.socket_stall import STALLED_END_S, SocketStall
 from patter.call.tasks import CallTasks
 from patter.call.types import CallFailure, CallSummary
@@ -39,13 +39,13 @@ from patter.errors import InputError
 from patter.providers.carrier import AudioReceived, CallStatus, DigitPressed, MarkReached, StreamStopped
 
 if TYPE_CHECKING:
-    from patter.call.call import AgentState, Call
+    from patter.call.call import Call
     from patter.call.connection import MediaLeg
     from patter.call.lineup import Lineup
     from patter.call.listening import Listening
     from patter.call.pacer import Pacer
     from patter.call.playout import Chunk
-    from patter.call.types import TranscriptEntry
+    from patter.call.types import ConversationState, TranscriptEntry
     from patter.environment import Clock
     from patter.plugins import HookDispatcher
     from patter.providers.llm import Message
@@ -278,7 +278,7 @@ class CallSession:
         if isinstance(event, MarkReached):
             self._machine.playout.mark_reached(event.name, self.now())
         elif isinstance(event, DigitPressed):
-            self._observe("dtmf", event.digit)
+            self.apply(self._machine.digit(event.digit, self.now()))
         elif isinstance(event, StreamStopped):
             reason = "transferred" if self._call.is_transferred else "the caller or carrier hung up"
             self._media_gone(reason)
@@ -335,9 +335,9 @@ class CallSession:
         """End the call at once."""
         self.apply(self._machine.end(status, reason, self.now()))
 
-    def agent_state(self) -> AgentState:
-        """What the agent is doing."""
-        return AGENT_STATES[self._machine.state]
+    def conversation_state(self) -> ConversationState:
+        """Who is doing what."""
+        return conversation_state(self._machine, self.now())
 
     def transcript(self) -> tuple[TranscriptEntry, ...]:
         """What was said so far."""

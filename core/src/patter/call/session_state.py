@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from patter.call.types import TurnReport
+from patter.call.types import INTERRUPTED, TurnReport
 
 if TYPE_CHECKING:
     from patter.call.actions import ReplyKind
-    from patter.call.call import AgentState
 
 
 class State(Enum):
@@ -26,12 +25,15 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What the machine needs to know of the agent. Times in s."""
+    """What the machine needs to know of the agent. Times in s; an idle time that is None is never up (TN-22)."""
 
     first_message: str = ""
     turn_end: str = "vad"
     max_duration_s: float = 3600.0
     can_finalize: bool = True
+    idle_prompt: str = ""
+    idle_prompt_s: float | None = None
+    idle_hangup_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -57,17 +59,7 @@ class Reply:
 
     def report(self, text: str, heard_ms: float, *, interrupted: bool) -> TurnReport:
         """What is told of it at its end; `text` is what the caller heard."""
+        told = INTERRUPTED if interrupted and not text else text
         return TurnReport(
-            self.reply, self.user_text, text, interrupted, heard_ms, self.latency_ms, dict(self.timings)
+            self.reply, self.user_text, told, interrupted, heard_ms, self.latency_ms, dict(self.timings)
         )
-
-
-#: the states as applications see them
-AGENT_STATES: dict[State, AgentState] = {
-    State.IDLE: "initializing",
-    State.LISTENING: "listening",
-    State.THINKING: "thinking",
-    State.SPEAKING: "speaking",
-    State.DRAINING: "speaking",
-    State.ENDED: "idle",
-}

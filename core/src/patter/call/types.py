@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from patter.records import ProviderKind
 
 EosTrigger = Literal["stt_endpoint", "vad_silence", "manual_commit"]
+UserState = Literal["listening", "speaking", "thinking", "away"]
+AgentState = Literal["initializing", "idle", "listening", "thinking", "speaking"]
+
+#: text of the report on an agent turn that was stopped before a word of it was heard (TN-09)
+INTERRUPTED = "[interrupted]"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationState:
+    """Who is doing what at one moment.
+
+    user: "speaking"; "listening" while the agent speaks or prepares to; "thinking" when it is the caller's turn to
+    speak; "away" once neither side was heard for 15 s. agent: "initializing" until the media is up; "listening";
+    "thinking" from a turn's start to its first sent audio; "speaking" from there to the end of playout or an
+    interruption; "idle" after the call.
+    """
+
+    user: UserState
+    agent: AgentState
 
 
 @dataclass(slots=True)
@@ -49,7 +68,8 @@ class Sentence:
 class TurnReport:
     """An agent turn that ended.
 
-    `text` is what the caller heard of it (TN-08). Times are ms; None where the turn did not get that far.
+    `text` is what the caller heard of it (TN-08), or "[interrupted]" when it was stopped before a word was heard
+    (TN-09). Times are ms; None where the turn did not get that far.
     """
 
     turn: int
@@ -59,6 +79,11 @@ class TurnReport:
     heard_ms: float
     latency_ms: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def heard_text(self) -> str:
+        """What the caller heard of it, to be shown to people; "" for nothing."""
+        return "" if self.text == INTERRUPTED and self.interrupted else self.text
 
 
 @dataclass(frozen=True, slots=True)

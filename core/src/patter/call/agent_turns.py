@@ -1,0 +1,92 @@
+"""The agent's turns, one at a time: from their start to what the caller heard of them. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from patter.call.actions import Action, Emit, StartReply, WantInterims
+from patter.call.heard import heard_text
+from patter.call.session_state import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from patter.call.actions import ReplyKind
+    from patter.call.conversation import Conversation
+    from patter.call.playout import Playout
+    from patter.call.turns import Dispatch
+
+
+class AgentTurns:
+    """The agent turns of one call.
+
+    Attributes:
+        current: the turn in progress; None while the agent has nothing to say.
+    """
+
+    def __init__(self, playout: Playout, conversation: Conversation) -> None:
+        self.current: Reply | None = None
+        self._playout = playout
+        self._conversation = conversation
+        self._count = 0
+
+    def begin(
+        self,
+        kind: ReplyKind,
+        text: str,
+        t: float,
+        dispatch: Dispatch | None = None,
+        speech_ended_at: float | None = None,
+    ) -> Action:
+        """Give the floor to a new turn: a fixed text, or the answer to `dispatch`."""
+        self._count = number = self._count + 1
+        self._playout.begin(number, mark_each_chunk=kind == "greeting")
+        if dispatch is None:
+            self.current = Reply(number, kind, None, "", t, None)
+            return StartReply(number, kind, text)
+        self.current = Reply(number, kind, dispatch.turn, text, t, speech_ended_at)
+        return StartReply(number, kind, text, dispatch.turn, dispatch.trigger)
+
+    def begins_to_sound(self, t: float) -> tuple[Action, ...]:
+        """The first audio of the current turn was sent."""
+        assert self.current is not None
+        self.current.first_audio_at = t
+        return Emit("agent_speech_started", self.current.reply), WantInterims(True)
+
+    def made(self, number: int) -> bool:
+        """All of a turn is synthesised; False when it is not the current one."""
+        if self.current is None or self.current.reply != number:
+            return False
+        self.current.made = True
+        self._playout.end(number)
+        return True
+
+    def is_heard(self, t: float) -> bool:
+        """Whether there is a turn and it was heard to its end."""
+        return self.current is not None and self.current.made and self._playout.finished(t)
+
+    def close(
+        self, t: float, ms_of_call: Callable[[float], float], *, interrupted: bool
+    ) -> tuple[Action, ...]:
+        """The current turn is over: what was heard of it becomes history (TN-08).
+
+        `ms_of_call` gives a moment in ms of the call, as the transcript has it.
+        """
+        reply = self.current
+        assert reply is not None
+        playout = self._playout
+        sentences = list(playout.sentences)
+        heard_ms = playout.heard_ms(t)
+        if interrupted:
+            heard = playout.clear(t)
+        else:
+            heard = playout.heard(t)
+            playout.finish()
+        text = heard_text(sentences, heard, playout.format.rate)
+        began = t if reply.first_audio_at is None else reply.first_audio_at
+        self._conversation.agent(reply.reply, text, ms_of_call(began), interrupted=interrupted)
+        self.current = None
+        ended = Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted))
+        if reply.first_audio_at is None:
+            return (ended,)
+        return Emit("agent_speech_ended", reply.reply), WantInterims(False), ended

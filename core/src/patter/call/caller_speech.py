@@ -1,0 +1,97 @@
+"""What is known of the caller's speech: where it began and ended, and whether its words have come. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from patter.call.actions import Emit, Finalize, ReconnectSTT, STTSilent
+from patter.call.stt_watch import AFTER_INTERIM_S, STTWatch
+
+if TYPE_CHECKING:
+    from patter.call.actions import Action
+
+BEGAN, OVER = Emit("user_speech_started"), Emit("user_speech_ended")
+
+
+class CallerSpeech:
+    """The speech of one call's caller. Takes what VAD and STT say, returns what to tell and to ask. Times in s.
+
+    With a VAD its edges count. Without one, speech begins with the STT's first sign of it (BI-07) and is over with the
+    final, for which the caller counts as speaking at most 3 s after the last sign.
+
+    Attributes:
+        watch: the watch over what the STT owes.
+        has_vad: whether a VAD gives the edges.
+        began: when the last speech began; None before the first.
+        ended: when it ended by the VAD; None while it goes on.
+        finalizing: whether the STT was asked for a final and has not answered.
+    """
+
+    def __init__(self, watch: STTWatch, *, has_vad: bool, asks_finals: bool) -> None:
+        self.watch = watch
+        self.has_vad = has_vad
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.finalizing = False
+        self._asks_finals = asks_finals
+        self._understood = False
+        self._open = False
+        self._sign_at = 0.0
+
+    def started(self, t: float) -> tuple[Action, ...]:
+        """The VAD, or the STT where there is none, hears that speech begins."""
+        self.began, self.ended, self._understood = t, None, False
+        self.watch.speech_started(t)
+        return self._opens(t)
+
+    def stopped(self, t: float) -> tuple[Action, ...]:
+        """The VAD hears that speech ends; the STT is asked for its words unless they have come (TN-21)."""
+        self.ended = t
+        asks = self._asks_finals and not self._understood
+        self.watch.speech_ended(t, finalized=asks, covered=self._understood)
+        return (*self._closes(), self._ask_final()) if asks else self._closes()
+
+    def interim(self, text: str, t: float) -> tuple[Action, ...]:
+        """A partial transcript."""
+        if not self.finalizing:
+            self.watch.answered(interim_at=t)
+        return self._opens(t) if text.strip() and not self.has_vad else ()
+
+    def final(self, text: str, t: float) -> tuple[Action, ...]:
+        """A final, "" when nothing was understood."""
+        self.watch.answered()
+        self.finalizing = False
+        self._understood = True
+        if self.has_vad:
+            return ()
+        return (*(self._opens(t) if text else ()), *self._closes())
+
+    def time_passed(self, t: float) -> tuple[Action, ...]:
+        """What is to be done about an STT that says nothing (SP-23)."""
+        step = self.watch.time_passed(t)
+        if step is None:
+            return ()
+        if step == "finalize":
+            return (self._ask_final(),)
+        return (ReconnectSTT() if step == "reconnect" else STTSilent(),)
+
+    def _ask_final(self) -> Action:
+        self.finalizing = True
+        return Finalize()
+
+    def _opens(self, t: float) -> tuple[Action, ...]:
+        was, self._open, self._sign_at = self._open, True, t
+        return () if was else (BEGAN,)
+
+    def _closes(self) -> tuple[Action, ...]:
+        was, self._open = self._open, False
+        return (OVER,) if was else ()
+
+    @property
+    def heard_by_vad(self) -> bool:
+        """Whether the VAD hears speech."""
+        return self._open and self.has_vad
+
+    def is_going_on(self, t: float) -> bool:
+        """Whether the caller is speaking."""
+        return self._open and (self.has_vad or t - self._sign_at < AFTER_INTERIM_S)

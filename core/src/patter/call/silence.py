@@ -1,0 +1,83 @@
+"""Silence of both sides: since when, and what the agent does about it (TN-10, TN-22). Pure.
+
+Two counts. The one runs while nobody is heard, whatever the agent is about, and says when the caller counts as away.
+The other, the *idle* count, runs only while it is the caller's turn: from the end of what the agent said, through the
+idle prompt, until a word or a key of the caller's or a turn of the agent's starts it again.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+#: silence after which the caller counts as away, in s (TN-10)
+AWAY_S = 15.0
+
+IdleStep = Literal["prompt", "hangup"]
+
+
+class Silence:
+    """The silence of one call. It is told what there is to hear; times are s of the call's clock.
+
+    Attributes:
+        deadline: when `step` has something; None while nothing is counted.
+
+    Args:
+        prompt_s: idle time after which the agent asks whether the caller is there; None for never.
+        hangup_s: idle time after which the call is hung up; None for never.
+    """
+
+    def __init__(self, prompt_s: float | None = None, hangup_s: float | None = None) -> None:
+        self._prompt_s = prompt_s
+        self._hangup_s = hangup_s
+        self._quiet_since: float | None = None
+        self._idle_since: float | None = None
+        self._prompted = False
+        self.deadline: float | None = None
+
+    def observe(self, t: float, *, heard: bool, occupied: bool) -> None:
+        """Say how things stand from now on.
+
+        Args:
+            t: the time.
+            heard: whether caller or agent is speaking.
+            occupied: whether the caller is speaking or the agent has something to do, its idle prompt apart.
+        """
+        if heard:
+            self._quiet_since = None
+        elif self._quiet_since is None:
+            self._quiet_since = t
+        if occupied:
+            self._idle_since = self.deadline = None
+        elif self._idle_since is None:
+            self._begin(t)
+
+    def restart(self, t: float) -> None:
+        """The caller gave a sign of life that has no length: both counts start again."""
+        if self._quiet_since is not None:
+            self._quiet_since = t
+        if self._idle_since is not None:
+            self._begin(t)
+
+    def _begin(self, t: float) -> None:
+        self._idle_since = t
+        self._prompted = False
+        self._schedule(t)
+
+    def _schedule(self, since: float) -> None:
+        waits = (self._hangup_s, None if self._prompted else self._prompt_s)
+        self.deadline = min((since + wait for wait in waits if wait is not None), default=None)
+
+    def caller_is_away(self, t: float) -> bool:
+        """Whether nobody was heard for 15 s."""
+        return self._quiet_since is not None and t - self._quiet_since >= AWAY_S
+
+    def step(self, t: float) -> IdleStep | None:
+        """What is due; the prompt once for each count, and before the hang-up when both are."""
+        since = self._idle_since
+        if since is None:
+            return None
+        if self._prompt_s is not None and not self._prompted and t >= since + self._prompt_s:
+            self._prompted = True
+            self._schedule(since)
+            return "prompt"
+        return "hangup" if self._hangup_s is not None and t >= since + self._hangup_s else None
