@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from patter.errors import ConfigError as ConfigError
     from patter.errors import PatterError as PatterError
     from patter.errors import UnknownOptionError as UnknownOptionError
+    from patter.guardrails import Guardrail as Guardrail
     from patter.markers import hookimpl as hookimpl
+    from patter.pipeline_hooks import PipelineContext as PipelineContext
+    from patter.pipeline_hooks import PipelineHooks as PipelineHooks
     from patter.providers.barge_in import BargeInEvent as BargeInEvent
     from patter.providers.barge_in import BargeInStrategy as BargeInStrategy
     from patter.providers.barge_in import Verdict as Verdict
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from patter.records import STTRecord as STTRecord
     from patter.records import TTSRecord as TTSRecord
     from patter.records import VADRecord as VADRecord
+    from patter.speech_text import filter_emoji as filter_emoji
+    from patter.speech_text import filter_for_tts as filter_for_tts
+    from patter.speech_text import filter_markdown as filter_markdown
     from patter.tools import Tool as Tool
     from patter.tools import tool as tool
 
@@ -49,11 +55,14 @@ _HOMES = {
     "CallResult": "patter.call_result",
     "CarrierRecord": "patter.records",
     "ConfigError": "patter.errors",
+    "Guardrail": "patter.guardrails",
     "Hangup": "patter.decisions",
     "LLMRecord": "patter.records",
     "NoiseFilterRecord": "patter.records",
     "Patter": "patter.client",
     "PatterError": "patter.errors",
+    "PipelineContext": "patter.pipeline_hooks",
+    "PipelineHooks": "patter.pipeline_hooks",
     "RealtimeRecord": "patter.records",
     "Reject": "patter.decisions",
     "Retry": "patter.decisions",
@@ -65,6 +74,9 @@ _HOMES = {
     "VADRecord": "patter.records",
     "Verdict": "patter.providers.barge_in",
     "__version__": "patter._version",
+    "filter_emoji": "patter.speech_text",
+    "filter_for_tts": "patter.speech_text",
+    "filter_markdown": "patter.speech_text",
     "hookimpl": "patter.markers",
     "tool": "patter.tools",
 }

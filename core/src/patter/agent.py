@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 
-from patter.errors import ConfigError
+from patter.guardrails import Guardrail
 from patter.options import check_names, explain, option
+from patter.pipeline_hooks import PipelineHooks, check_pipeline_hooks
 from patter.plugins import Scope
+from patter.speech_text import check_transform
 from patter.tools import Tool
 
 #: spoken when the language model failed and nothing else can answer (LM-04)
@@ -97,6 +99,15 @@ class Agent(BaseModel):
     aggressive_first_flush: bool = option(
         False, help="The first chunk of a reply may end at a comma, for an earlier first word."
     )
+    pipeline: PipelineHooks | None = option(
+        None, help="An object whose methods touch audio and text on their way through each call."
+    )
+    guardrails: tuple[Guardrail, ...] = option(
+        (), help="What must not be said, and what is said instead; the first that blocks a sentence decides."
+    )
+    text_transforms: tuple[Callable[[str], str], ...] = option(
+        (), help="Plain functions that each sentence passes before it is spoken, such as filter_for_tts."
+    )
     transfer_allowed_numbers: tuple[str, ...] | None = option(
         None, help="Numbers the call may be transferred to; unset allows all, empty none."
     )
@@ -113,7 +124,6 @@ class Agent(BaseModel):
             super().__init__(**options)
         except ValidationError as error:
             raise explain(error, "Agent") from None
-        self._check_mode()
 
     @field_validator("gain_control")
     @classmethod
@@ -122,7 +132,21 @@ class Agent(BaseModel):
             return value
         raise ValueError(f"a level is from -40 to -10 dBFS, not {value:g}")
 
-    @field_validator("barge_in_strategies", mode="before")
+    @field_validator("pipeline")
+    @classmethod
+    def _callable_where_it_stands(cls, value: PipelineHooks | None) -> PipelineHooks | None:
+        if value is not None:
+            check_pipeline_hooks(value)
+        return value
+
+    @field_validator("text_transforms")
+    @classmethod
+    def _plain_functions(cls, value: tuple[Callable[[str], str], ...]) -> tuple[Callable[[str], str], ...]:
+        for transform in value:
+            check_transform(transform)
+        return value
+
+    @field_validator("barge_in_strategies", "guardrails", "text_transforms", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         """One reference, record or object stands for a sequence of one (BI-08)."""
@@ -130,12 +154,23 @@ class Agent(BaseModel):
             return ()
         return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 
-    def _check_mode(self) -> None:
-        pipeline = [name for name in ("stt", "tts") if getattr(self, name) is not None]
-        if self.engine is None and self.llm is not None:
-            pipeline.append("llm")
-        if self.engine is None and pipeline and self.stt is None:
-            raise ConfigError("Agent: a pipeline needs an STT: set stt, for example stt='deepgram/nova-3'")
+    @field_validator("variables", mode="before")
+    @classmethod
+    def _numbers_are_texts(cls, value: Any) -> Any:
+        """A number may stand for its text."""
+        if not isinstance(value, Mapping):
+            return value
+        return {name: str(one) if isinstance(one, int | float) else one for name, one in value.items()}
+
+    def changed(self, **options: Any) -> Agent:
+        """This agent with other options; objects among the options are shared, not copied, and so are its plugins.
+
+        Raises `UnknownOptionError` and `ConfigError`.
+        """
+        explicit = {name: getattr(self, name) for name in self.model_fields_set}
+        agent = Agent(**{**explicit, **options})
+        agent._plugins, agent._scope = self._plugins, self._scope
+        return agent
 
     @property
     def mode(self) -> Literal["pipeline", "realtime", "unset"]:

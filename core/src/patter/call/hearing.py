@@ -5,10 +5,12 @@ An STT that fails is healed here: its receiver connects the next one, and the fe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from patter.call.listening import Listening
+from patter.call.repeated_finals import RepeatedFinals
 from patter.call.stt_feed import STTFeed
 from patter.errors import ProviderDisconnected, ProviderTimeout
 from patter.providers.stt import Final, Interim, SpeechStarted
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from patter.providers.vad import VADEvent
 
     OnSent = Callable[[Chunk, float], None]
+
+
+#: an STT is made anew so long after the first, second, ... failure without a final in between, in s
+RENEW_AFTER_S = (0.0, 0.5, 1.0, 2.0)
 
 
 class HearingSession(Protocol):
@@ -51,6 +57,9 @@ class Hearing:
         self._lineup = lineup
         self._mouth = mouth
         self.feed = STTFeed(lineup.stt_format) if lineup.has_stt else None
+        self._repeated = RepeatedFinals()
+        self._speaking = False
+        self._failures = 0
         self._chain = lineup.input_chain(session.now, lambda: machine.playout.carrier_delay_ms)
 
     @property
@@ -63,7 +72,8 @@ class Hearing:
         carrier_format, stages = self._machine.playout.format, self._chain.stages
         heard = carrier_format if stages is None else stages.format
         detector = self._lineup.open_detector(self._vad_event, ledger, heard)
-        return Listening(carrier_format, self.feed, detector, stages)
+        stt = None if self.feed is None else self._lineup.voice.pipeline.before_stt(self.feed)
+        return Listening(carrier_format, stt, detector, stages)
 
     def tap(self, on_sent: OnSent) -> OnSent:
         """`on_sent`, which also tells an echo canceller what was sent; itself where there is none."""
@@ -91,29 +101,45 @@ class Hearing:
     def _vad_event(self, event: VADEvent) -> None:
         session = self._session
         if event.kind == "speech_start":
-            self._lineup.speech_started()
+            self._speaking = True
+            self._repeated.speech_started()
+            if self.feed is not None and self.feed.is_attached:
+                self._lineup.speech_started()
             session.apply(self._machine.speech_started(session.now()))
         elif event.kind == "speech_end":
+            self._speaking = False
+            self._repeated.speech_ended()
             session.apply(self._machine.speech_ended(session.now()))
 
     async def receive(self) -> None:
         """Connect and read the STT; again after a reconnect, until healing gives up."""
-        assert self.feed is not None
+        feed = self.feed
+        assert feed is not None
         while True:
-            try:
-                stt = await self._lineup.connect_stt()
-                self.feed.attach(stt)
-                async for event in stt.receive():
-                    self._stt_event(event)
-                error: Exception = ProviderDisconnected("the STT ended its stream")
-            except Exception as failure:  # whatever a plugin raises is healed alike (LC-12)
-                error = failure
-            self.feed.detach()
+            error = await self._listen(feed)
+            # One that was closed because it owed a final was asked enough (SP-23).
+            feed.detach(ask_again=not self._lineup.reconnecting)
             if self._session.is_ending:
                 return
             if not self._lineup.reconnecting and not await self._mouth.failed("stt", error, spoken=False):
                 return
+            await asyncio.sleep(RENEW_AFTER_S[min(self._failures, len(RENEW_AFTER_S) - 1)])
+            self._failures += 1
             await self._lineup.rebuild("stt")
+            self._repeated.renewed()
+
+    async def _listen(self, feed: STTFeed) -> Exception:
+        """Connect the STT and read it until it ends; returns why it did."""
+        try:
+            stt = await self._lineup.connect_stt()
+            if self._speaking or feed.owes_final:
+                self._lineup.speech_started()  # of the words that wait for it
+            feed.attach(stt, self._lineup.stt_format)
+            async for event in stt.receive():
+                self._stt_event(event)
+        except Exception as failure:  # whatever a plugin raises is healed alike (LC-12)
+            return failure
+        return ProviderDisconnected("the STT ended its stream")
 
     async def silent(self) -> None:
         """The STT is connected and says nothing, whatever was tried (SP-23)."""
@@ -124,8 +150,27 @@ class Hearing:
     def _stt_event(self, event: STTEvent) -> None:
         session, t = self._session, self._session.now()
         if isinstance(event, Final):
-            session.apply(self._machine.final(event, t))
+            self._final(event, t)
         elif isinstance(event, Interim):
+            self._sign_of_speech()
             session.apply(self._machine.interim(event.text, t))
         elif isinstance(event, SpeechStarted) and not self._lineup.has_detector:
+            self._sign_of_speech()
             session.apply(self._machine.speech_started(t))
+
+    def _sign_of_speech(self) -> None:
+        if not self._lineup.has_detector:
+            self._repeated.sign_of_speech()
+
+    def _final(self, final: Final, t: float) -> None:
+        """A final, unless it was delivered before the connection was lost (SP-02)."""
+        if self._repeated.is_repeated(final.text):
+            if not final.from_finalize:
+                return
+            final = Final("", from_finalize=True)
+        if self.feed is not None:
+            self.feed.answered()
+        if final.text.strip():
+            self._failures = 0
+            self._lineup.recovered("stt")
+        self._session.apply(self._machine.final(final, t))

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
+from patter.call.pipeline import CallPipeline
 from patter.call.reply_parts import Voice
 from patter.call.types import CallFailure
 from patter.decisions import Hangup, Retry, Switch
-from patter.errors import ConfigError, PatterError, ProviderAuthError
+from patter.errors import ConfigError, PatterError, ProviderAuthError, ProviderTimeout
+from patter.pipeline_hooks import PipelineContext
 from patter.plugins import build
 from patter.providers.carrier import CallStatus
 
@@ -39,9 +41,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: a provider that fails is made anew this often in a call before the call gives it up
+#: a provider that fails is made anew this often in a call before the call gives it up; see `Lineup.recovered`
 REPAIRS = 2
 CLOSE_S = 1.0
+#: an STT that is not connected after this long has failed, in s
+CONNECT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Lineup:
         self._repairs: dict[str, int] = {}
         self._end: Callable[[CallStatus, str], None] | None = None
         self.reconnecting = False
+        self._interims_wanted = False
         assert context.carrier_format is not None
         self._carrier_format: AudioFormat = context.carrier_format
         self._stt = cast("STT | None", self._make("stt"))
@@ -84,6 +89,9 @@ class Lineup:
             llm=cast("LLM | None", self._make("llm")),
             tts=cast("TTS | None", self._make("tts")),
             tools=None,
+            pipeline=CallPipeline(agent.pipeline, self._pipeline_context()),
+            guardrails=agent.guardrails,
+            text_transforms=agent.text_transforms,
             language=agent.language,
             aggressive_first_flush=agent.aggressive_first_flush,
             llm_error_message=agent.llm_error_message,
@@ -92,6 +100,17 @@ class Lineup:
             GuardedStrategy(cast("BargeInStrategy", self._build(part)), part.reference, self.clock)
             for part in plan.strategies
         ]
+
+    def _pipeline_context(self) -> PipelineContext:
+        call = self._call
+        return PipelineContext(
+            call.id,
+            call.caller,
+            call.callee,
+            stt_format=self.stt_format if self._stt is not None else None,
+            carrier_format=self._carrier_format,
+            read_history=lambda: call.history,
+        )
 
     def _make(self, kind: ProviderKind) -> object:
         part = self._parts.get(kind)
@@ -148,11 +167,18 @@ class Lineup:
             self._end(CallStatus.FAILED, "voice activity detection failed")
 
     async def connect_stt(self) -> STT:
-        """Connect the call's STT. Raises `ProviderError`."""
-        assert self._stt is not None
+        """Connect the call's STT; it learns what was said to one before it. Raises `ProviderError`."""
+        stt = self._stt
+        assert stt is not None
         self.reconnecting = False
-        await self._stt.connect(self.stt_format)
-        return self._stt
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await stt.connect(self.stt_format)
+        except TimeoutError as error:
+            raise ProviderTimeout(f"the STT was not connected within {CONNECT_S:.0f} s") from error
+        if self._interims_wanted:
+            stt.interims_wanted(True)
+        return stt
 
     async def close_stt(self) -> None:
         """Close the STT, which makes the receiver connect anew."""
@@ -166,7 +192,8 @@ class Lineup:
             self._stt.speech_started()
 
     def interims_wanted(self, wanted: bool) -> None:
-        """Whether partial transcripts are of use."""
+        """Whether partial transcripts are of use; also to an STT that takes this one's place."""
+        self._interims_wanted = wanted
         if self._stt is not None:
             self._stt.interims_wanted(wanted)
 
@@ -193,8 +220,8 @@ class Lineup:
         if isinstance(decision, Hangup):
             self._hopeless(decision.reason or f"{kind} failed")
             return False
-        if isinstance(decision, Switch) and await self._switch(decision):
-            return decision.kind == kind and not spoken
+        if isinstance(decision, Switch) and await self._switch(decision) and decision.kind == kind:
+            return not spoken
         if not isinstance(decision, Retry) and self._given_up(kind, error):
             if kind != "llm":
                 self._hopeless(f"{kind} {part.reference} failed")
@@ -203,6 +230,10 @@ class Lineup:
         if kind in ("llm", "tts"):
             await self.rebuild(kind)
         return not spoken
+
+    def recovered(self, kind: ProviderKind) -> None:
+        """A provider has done its work since it was made anew: its failures so far do not count any more."""
+        self._repairs.pop(kind, None)
 
     def _given_up(self, kind: str, error: Exception) -> bool:
         return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= REPAIRS

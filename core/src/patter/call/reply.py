@@ -39,14 +39,23 @@ class ReplyRunner:
         try:
             if self._start.user_turn is None:
                 await self._announce()
-            elif await self._hear():
-                await Answer(self._parts, self._text, self._speaker, self._cancelled).run()
-            await self._speaker.end()
+                await self._speaker.end()
+            else:
+                await self._answer()
             await speaking
         finally:
             self._cancelled.set()
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
+
+    async def _answer(self) -> None:
+        answer = Answer(self._parts, self._text, self._speaker, self._cancelled)
+        if await self._hear():
+            await answer.run()
+        await self._speaker.end()
+        on_response = self._parts.voice.pipeline.on_response
+        if on_response is not None and answer.pieces:
+            await on_response("".join(answer.pieces))
 
     async def _announce(self) -> None:
         """A fixed text, sentence by sentence: a voice that fails in one of them has the others left."""
@@ -58,13 +67,16 @@ class ReplyRunner:
 
     async def _hear(self) -> bool:
         """The hooks' look at the caller's turn; False when one of them skipped it."""
-        hooks = self._parts.hooks
-        if not hooks.has("patter_modify_user_turn"):
-            return True
-        assert self._start.user_turn is not None
-        assert self._start.trigger is not None
-        turn = UserTurn(self._start.user_turn, self._start.text, self._start.trigger)
-        await hooks.notify("patter_modify_user_turn", turn=turn)
-        if turn.text != self._start.text:
-            self._parts.mouth.user_text_changed(turn.turn, turn.text)
-        return bool(turn.text.strip())
+        start, hooks, pipeline = self._start, self._parts.hooks, self._parts.voice.pipeline
+        assert start.user_turn is not None
+        assert start.trigger is not None
+        text = start.text
+        if pipeline.after_transcribe is not None:
+            text = await pipeline.after_transcribe(text) or ""
+        if text.strip() and hooks.has("patter_modify_user_turn"):
+            turn = UserTurn(start.user_turn, text, start.trigger)
+            await hooks.notify("patter_modify_user_turn", turn=turn)
+            text = turn.text
+        if text != start.text:
+            self._parts.mouth.user_text_changed(start.user_turn, text)
+        return bool(text.strip())

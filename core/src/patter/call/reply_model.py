@@ -26,7 +26,10 @@ TOO_MANY_ROUNDS = "I'm sorry, I could not finish that. Could you ask me in anoth
 
 
 class Answer:
-    """Lets the model answer one user turn; `cancelled` tells its provider that nobody waits any more."""
+    """Lets the model answer one user turn; `cancelled` tells its provider that nobody waits any more.
+
+    `pieces` are what it wrote, over all rounds.
+    """
 
     def __init__(
         self, parts: ReplyParts, text: ReplyText, speaker: Speaker, cancelled: asyncio.Event
@@ -34,6 +37,7 @@ class Answer:
         self._reply = parts.number
         self._mouth = parts.mouth
         self._voice = parts.voice
+        self._pipeline = parts.voice.pipeline
         self._hooks = parts.hooks
         self._call_id = parts.call_id
         self._text = text
@@ -43,6 +47,7 @@ class Answer:
             parts.voice.language, aggressive_first_flush=parts.voice.aggressive_first_flush
         )
         self._round: list[str] = []
+        self.pieces: list[str] = []
 
     async def run(self) -> None:
         """Ask until the model calls no more tools, and hand every sentence to the voice."""
@@ -50,20 +55,22 @@ class Answer:
             calls = await self._one_round()
             if not calls:
                 break
-            await self._say(self._chunker.flush())
+            await self._say_model(self._chunker.flush())
             await self._run_tools(calls)
             if self._round and self._mouth.ending:
                 break  # the model said goodbye and ended the call: it is not asked for a second goodbye
         else:
-            await self._say([TOO_MANY_ROUNDS])
-        await self._say(self._chunker.flush())
+            await self._say(await self._text.said(TOO_MANY_ROUNDS))
+        await self._say_model(self._chunker.flush())
 
-    async def _say(self, sentences: Iterable[str]) -> None:
+    async def _say_model(self, sentences: Iterable[str]) -> None:
         for sentence in sentences:
-            text = await self._text.said(sentence)
-            if text:
-                self._round.append(text)
-                await self._speaker.say(text)
+            await self._say(await self._text.from_model(sentence))
+
+    async def _say(self, text: str) -> None:
+        if text:
+            self._round.append(text)
+            await self._speaker.say(text)
 
     async def _one_round(self) -> list[ToolCall]:
         """One request, tried again when the failure was healed before anything was said."""
@@ -78,13 +85,16 @@ class Answer:
                 spoken = bool(said) or isinstance(error, PartialStreamError)
                 if await self._mouth.failed("llm", error, spoken=spoken):
                     continue
-                await self._say(self._chunker.flush())
+                await self._say_model(self._chunker.flush())
                 if self._voice.llm_error_message:
-                    await self._say([self._voice.llm_error_message])
+                    await self._say(await self._text.said(self._voice.llm_error_message))
                 return []
 
     async def _request(self, said: list[str]) -> list[ToolCall]:
-        request = LLMRequest(self._reply, self._mouth.messages(), list(self._voice.specs))
+        messages = self._mouth.messages()
+        if self._pipeline.before_llm is not None:
+            messages = list(await self._pipeline.before_llm(messages))
+        request = LLMRequest(self._reply, messages, list(self._voice.specs))
         if self._hooks.has("patter_modify_request"):
             await self._hooks.notify("patter_modify_request", request=request)
         calls = ToolCallPieces()
@@ -104,11 +114,16 @@ class Answer:
         return calls.complete()
 
     async def _take(self, piece: str, said: list[str]) -> None:
+        if self._pipeline.on_chunk is not None:
+            piece = self._pipeline.on_chunk(piece)
+            if not piece:
+                return
         if self._mouth.timing(self._reply, "llm_first_token"):
             self._mouth.emit("llm_token", piece)
         self._mouth.emit("llm_chunk", piece)
         said.append(piece)
-        await self._say(self._chunker.feed(piece))
+        self.pieces.append(piece)
+        await self._say_model(self._chunker.feed(piece))
 
     async def _run_tools(self, calls: list[ToolCall]) -> None:
         """Run the tools side by side; their results enter the history together with the calls (LM-06)."""

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from patter.audio.formats import AudioFormat
+    from patter.call.pipeline import CallPipeline
     from patter.call.tool_running import ToolRunner
+    from patter.guardrails import Guardrail
     from patter.plugins import HookDispatcher
     from patter.providers.llm import LLM, Message, ToolSpec
     from patter.providers.tts import TTS
@@ -63,10 +67,13 @@ class Voice:
     llm: LLM | None
     tts: TTS | None
     tools: ToolRunner | None
+    pipeline: CallPipeline
     specs: list[ToolSpec] = field(default_factory=list)
     language: str = "en"
     aggressive_first_flush: bool = False
     llm_error_message: str = ""
+    guardrails: tuple[Guardrail, ...] = ()
+    text_transforms: tuple[Callable[[str], str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

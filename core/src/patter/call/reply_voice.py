@@ -1,5 +1,7 @@
 """The voice of one reply: its sentences, one after the other, become audio in the playout.
 
+The pipeline's `before_synthesize` has the last look at a text, and `after_synthesize` at the audio made of it.
+
 It has a task of its own, so that sentence n+1 is made while n plays (PL-10).
 """
 
@@ -32,6 +34,8 @@ class Speaker:
         self._reply = parts.number
         self._mouth = parts.mouth
         self._voice = parts.voice
+        self._before = parts.voice.pipeline.before_synthesize
+        self._after = parts.voice.pipeline.after_synthesize
         self._sentences: asyncio.Queue[str | None] = asyncio.Queue(SENTENCES_AHEAD)
 
     async def say(self, text: str) -> None:
@@ -45,7 +49,10 @@ class Speaker:
     async def run(self) -> None:
         """Speak until the end."""
         while (text := await self._sentences.get()) is not None:
-            await self._speak(text)
+            if self._before is not None:
+                text = await self._before(text) or ""
+            if text.strip():
+                await self._speak(text)
 
     async def _speak(self, text: str) -> None:
         """Synthesise one sentence; once more if its voice failed and was healed before a sound of it was made."""
@@ -56,7 +63,7 @@ class Speaker:
             made: list[int] = []
             try:
                 await self._synthesise(self._voice.tts, text, made)
-                cut = False
+                cut = not made  # a sentence without a sound was not said
                 break
             except ProviderError as error:
                 if not await self._mouth.failed("tts", error, spoken=bool(made)) or made:
@@ -70,13 +77,20 @@ class Speaker:
         async with aclosing(first_within(stream, FIRST_BYTE_S, "the voice")) as chunks:
             async for chunk in chunks:
                 audio = converter.process(chunk)
-                if audio:
-                    made.append(len(audio))
-                    if self._mouth.timing(self._reply, "tts_first_byte"):
-                        self._mouth.emit("audio_out", self._reply)
-                    if not self._mouth.add_audio(self._reply, audio):
-                        return
+                if audio and not self._add(audio, made):
+                    return
                 await self._mouth.room(self._reply)
         tail = converter.flush()
         if tail:
-            self._mouth.add_audio(self._reply, tail)
+            self._add(tail, made)
+
+    def _add(self, audio: bytes, made: list[int]) -> bool:
+        """Add a piece of the open sentence; False when the reply was cancelled."""
+        if self._after is not None:
+            audio = self._after(audio)
+            if not audio:
+                return True
+        made.append(len(audio))
+        if self._mouth.timing(self._reply, "tts_first_byte"):
+            self._mouth.emit("audio_out", self._reply)
+        return self._mouth.add_audio(self._reply, audio)
