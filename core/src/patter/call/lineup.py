@@ -89,7 +89,7 @@ class Lineup:
             llm=cast("LLM | None", self._make("llm")),
             tts=cast("TTS | None", self._make("tts")),
             tools=None,
-            pipeline=CallPipeline(agent.pipeline, self._pipeline_context()),
+            pipeline=self._pipeline(),
             guardrails=agent.guardrails,
             text_transforms=agent.text_transforms,
             language=agent.language,
@@ -101,9 +101,11 @@ class Lineup:
             for part in plan.strategies
         ]
 
-    def _pipeline_context(self) -> PipelineContext:
-        call = self._call
-        return PipelineContext(
+    def _pipeline(self) -> CallPipeline:
+        call, hooks = self._call, self._plan.agent.pipeline
+        if hooks is None:
+            return CallPipeline(None, PipelineContext(call.id))
+        context = PipelineContext(
             call.id,
             call.caller,
             call.callee,
@@ -111,6 +113,7 @@ class Lineup:
             carrier_format=self._carrier_format,
             read_history=lambda: call.history,
         )
+        return CallPipeline(hooks, context)
 
     def _make(self, kind: ProviderKind) -> object:
         part = self._parts.get(kind)
