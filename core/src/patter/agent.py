@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from patter.guardrails import Guardrail
 from patter.options import check_names, explain, option
@@ -16,6 +23,9 @@ from patter.tools import Tool
 
 #: spoken when the language model failed and nothing else can answer (LM-04)
 LLM_ERROR_MESSAGE = "I'm sorry, I'm having trouble answering right now. Could you say that again?"
+
+#: asked of a caller who says nothing (TN-22)
+IDLE_PROMPT = "Are you still there?"
 
 PHONE_PREAMBLE = (
     "You are talking on the telephone. Answer in one to three short spoken sentences. "
@@ -88,7 +98,8 @@ class Agent(BaseModel):
     )
     disable_phone_preamble: bool = option(False, help="Leave out the rules for speaking on a telephone.")
     variables: Mapping[str, str] = option(
-        default_factory=dict, help="Values for {placeholders} in system_prompt and first_message."
+        default_factory=dict,
+        help="Values for {placeholders} in system_prompt, first_message and idle_prompt.",
     )
     max_history: int = option(
         200, help="Entries of the conversation that the model is sent.", unit="entries", ge=2
@@ -98,6 +109,17 @@ class Agent(BaseModel):
     )
     aggressive_first_flush: bool = option(
         False, help="The first chunk of a reply may end at a comma, for an earlier first word."
+    )
+    idle_prompt_s: float | None = option(
+        None, help="Silence of both sides after which the agent says idle_prompt.", unit="s", ge=1, le=3600
+    )
+    idle_prompt: str = option(IDLE_PROMPT, help="What the agent asks a silent caller, once for each silence.")
+    idle_hangup_s: float | None = option(
+        None,
+        help="Silence of both sides after which the call is hung up; idle_prompt does not interrupt its count.",
+        unit="s",
+        ge=1,
+        le=3600,
     )
     pipeline: PipelineHooks | None = option(
         None, help="An object whose methods touch audio and text on their way through each call."
@@ -124,6 +146,14 @@ class Agent(BaseModel):
             super().__init__(**options)
         except ValidationError as error:
             raise explain(error, "Agent") from None
+
+    @field_validator("idle_hangup_s")
+    @classmethod
+    def _asked_before_hung_up(cls, value: float | None, info: ValidationInfo) -> float | None:
+        asked = info.data.get("idle_prompt_s")
+        if value is not None and asked is not None and value <= asked:
+            raise ValueError(f"must be more than idle_prompt_s, which is {asked:g} s")
+        return value
 
     @field_validator("gain_control")
     @classmethod

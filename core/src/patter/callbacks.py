@@ -27,7 +27,7 @@ OBSERVED = {
     "on_user_speech_eos": "user_speech_eos",
     "on_agent_speech_started": "agent_speech_started",
     "on_agent_speech_ended": "agent_speech_ended",
-    "on_llm_token": "llm_chunk",
+    "on_llm_token": "llm_token",
     "on_audio_out": "audio_out",
 }
 

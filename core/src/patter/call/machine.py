@@ -160,7 +160,7 @@ class SessionMachine:
     def _sign_of_life(self, t: float) -> None:
         """Where no VAD hears the caller, what the STT says is all that breaks the silence."""
         if not self.caller.has_vad:
-            self.silence.restart(t)
+            self.silence.broken(t)
 
     def interim(self, text: str, t: float) -> list[Action]:
         """A partial transcript; it never changes a dispatched text (TN-02)."""
@@ -184,7 +184,7 @@ class SessionMachine:
         if not accepted:
             self._after_silence(t)
             return self._take(t)
-        self.silence.restart(t)
+        self.silence.broken(t)
         self._actions.append(Emit("transcript_final", text))
         if self.state is State.DRAINING:
             self.turns.hold(text, triggers=True)
@@ -232,7 +232,7 @@ class SessionMachine:
     def digit(self, digit: str, t: float) -> list[Action]:
         """The caller pressed a key."""
         self._actions.append(Emit("dtmf", digit))
-        self.silence.restart(t)
+        self.silence.broken(t)
         return self._take(t)
 
     # -- deciding about interruptions
@@ -367,7 +367,7 @@ class SessionMachine:
         if self.state is not State.LISTENING or due is None or t < due:
             return
         if self.watch.expects_result(t) or self.tools_busy():
-            self.silence.restart(t)  # what was said or asked for is still worked at
+            self.silence.count_again(t)  # what was said or asked for is still worked at
             return
         step = self.silence.step(t)
         if step == "hangup":

@@ -30,6 +30,11 @@ class SessionMouth:
         self._lineup = lineup
         self._audio_added = audio_added
         self._room = asyncio.Event()
+        machine.tools_busy = self._tools_busy
+
+    def _tools_busy(self) -> bool:
+        tools = self._lineup.voice.tools
+        return tools is not None and tools.busy
 
     @property
     def carrier_format(self) -> AudioFormat:
@@ -85,8 +90,9 @@ class SessionMouth:
         self._machine.conversation.change_user(user_turn, text)
 
     def tool_calls(self, reply: int, message: Message, results: list[Message]) -> None:
-        """Tool calls with their results enter the history."""
+        """Tool calls with their results enter the history; what went on until now was no silence (TN-22)."""
         self._machine.conversation.tool_calls(reply, message, results)
+        self._machine.silence.count_again(self._lineup.clock.monotonic())
 
     def emit(self, event: str, data: object = None) -> None:
         """Tell the call's observers."""

@@ -51,10 +51,14 @@ class Silence:
         elif self._idle_since is None:
             self._begin(t)
 
-    def restart(self, t: float) -> None:
+    def broken(self, t: float) -> None:
         """The caller gave a sign of life that has no length: both counts start again."""
         if self._quiet_since is not None:
             self._quiet_since = t
+        self.count_again(t)
+
+    def count_again(self, t: float) -> None:
+        """Something was at work that nobody hears: the idle count starts again."""
         if self._idle_since is not None:
             self._begin(t)
 
