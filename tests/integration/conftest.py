@@ -206,6 +206,30 @@ class Loopback:
             await call.wait_started()
         return call
 
+    async def ring_and_greet(self, caller: str = "+15550009876", **options: Any) -> SimulatedCall:
+        """A call whose caller has heard the greeting and may speak."""
+        call = await self.ring(caller, **options)
+        await self.greeted(call)
+        return call
+
+    async def greeted(self, call: SimulatedCall) -> None:
+        """Wait until the caller has heard the greeting and may speak."""
+        await self.hears(call, "Hello.")
+        await self.listening(call)
+
+    async def offer_by_hand(self) -> tuple[str, str]:
+        """Ask for a call as the carrier would, and open no media stream: its SID and the stream's URL."""
+        sid = self.simulator.new_sid("CA")
+        form = [
+            ("CallSid", sid),
+            ("AccountSid", self.simulator.account.account_sid),
+            ("From", "+15550009876"),
+            ("To", NUMBER),
+        ]
+        status, document = await self.simulator.post(self.phone.webhook_url("twilio", "voice"), form)
+        assert status == 200
+        return sid, document.partition('url="')[2].partition('"')[0]
+
     def line(self, call: SimulatedCall) -> Any:
         """The phone's side of a call."""
         return next(line for line in self.phone.switchboard.lines() if line.call.carrier_call_id == call.sid)

@@ -178,9 +178,7 @@ def test_broken_conflicting_and_raising_plugins_leave_the_others_and_the_calls_w
             served.phone.on_hook_failure = failures.append
             sayings = [f"this is saying {number}" for number in range(4)]
             for number in (1, 2):
-                call = await served.ring(f"+1555000000{number}")
-                await served.hears(call, "Hello.")
-                await served.listening(call)
+                call = await served.ring_and_greet(f"+1555000000{number}")
                 await served.talk(call, *sayings)
                 call.hangup()
                 await served.ended(call, total=number)
@@ -235,8 +233,7 @@ def test_a_hook_that_hangs_costs_its_budget_and_not_the_call(carrier):
             await served.talk(free, "nobody waits for the other call")
             call = await hung
             assert 2.0 <= loop.time() - began < 4.0
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            await served.greeted(call)
             await served.talk(call, "late but heard")
             for each in (call, free):
                 each.hangup()
@@ -297,9 +294,7 @@ def test_the_stop_words_strategy_works_installed_and_registered(carrier, monkeyp
     async def scenario():
         agent = carrier.agent(barge_in_strategies=strategy)
         async with carrier.loopback(agent, prepare=by_hand if registered else id) as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             await call.say(carrier.written("tell me a story"))
             await served.hears(call, "part 2")
             await call.say(carrier.written("well that is nice"))

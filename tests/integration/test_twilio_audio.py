@@ -212,9 +212,7 @@ def test_a_confirmed_interruption_acts_once_and_the_stt_has_every_frame_from_bef
             barge_in_strategies="min-words?min_words=2",
         )
         async with carrier.loopback(agent) as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             served.line(call).call.on("interruption", outcomes.append)
             await call.say(carrier.written("tell me a story"))
             await served.hears(call, "and on and on and on")
@@ -265,9 +263,7 @@ def test_the_next_sentence_is_made_while_one_plays_and_no_gap_is_heard(carrier):
     async def scenario():
         record = TTSRecord("timed", lambda: Timed(carrier, asked))
         async with carrier.loopback(carrier.agent(tts=record)) as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             await call.say(carrier.written("a story"))
             await served.hears(call, "part 12 of a long story.")
             story = [(t, audio) for t, audio in call.heard][1:]
@@ -307,9 +303,7 @@ def test_silero_is_used_with_its_phone_preset_and_without_a_vad_the_stt_says_whe
         kept, started = [], []
         record = STTRecord("recording", lambda: Recording(kept, endpoints=True), endpoints=True)
         async with carrier.loopback(carrier.agent(vad=None, stt=record)) as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             served.line(call).call.on("user_speech_started", started.append)
             await call.say(carrier.written("a story"))
             await served.hears(call, "part 3")

@@ -14,9 +14,7 @@ def test_two_calls_in_sequence_are_each_greeted_heard_and_answered(carrier):
     async def scenario():
         async with carrier.loopback() as served:
             for number in (1, 2):
-                call = await served.ring()
-                await served.hears(call, "Hello.")
-                await served.listening(call)
+                call = await served.ring_and_greet()
                 await served.talk(call, f"first of call {number}", f"second of call {number}")
                 call.hangup()
                 await served.ended(call, total=number)
@@ -72,8 +70,7 @@ def test_an_interruption_clears_at_the_carrier_and_stops_that_call_alone(carrier
         async with carrier.loopback() as served:
             calls = [await served.ring(), await served.ring()]
             for call in calls:
-                await served.hears(call, "Hello.")
-                await served.listening(call)
+                await served.greeted(call)
                 await call.say(carrier.written("tell me a story"))
                 await served.hears(call, "part 2")
             interrupted, other = calls
@@ -106,9 +103,7 @@ def test_a_strategy_confirms_an_interruption_and_a_backchannel_leaves_the_agent_
     async def scenario():
         agent = carrier.agent(barge_in_strategies="min-words?min_words=3")
         async with carrier.loopback(agent) as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             await call.say(carrier.written("tell me a story"))
             await served.hears(call, "part 2")
             await call.say(carrier.written("uh huh"))
@@ -132,9 +127,7 @@ def test_a_strategy_confirms_an_interruption_and_a_backchannel_leaves_the_agent_
 def test_the_end_call_tool_is_obeyed_once_its_goodbye_was_heard(carrier):
     async def scenario():
         async with carrier.loopback() as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             await call.say(carrier.written("goodbye"))
             await served.ended(call, total=1)
             assert served.heard(call) == "Hello. You said goodbye. "
@@ -150,9 +143,7 @@ def test_the_end_call_tool_is_obeyed_once_its_goodbye_was_heard(carrier):
 def test_a_transfer_hands_the_caller_over_and_leaves_him_connected(carrier):
     async def scenario():
         async with carrier.loopback() as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             await call.say(carrier.written("transfer me to +15550003333"))
             await carrier.until(lambda: call.dialled == ["+15550003333"])
             await carrier.until(lambda: len(served.summaries) == 1)

@@ -19,17 +19,10 @@ from patter.providers.tts import TTS
 from patter_twilio.simulator import CallbackFaults, Faults, StreamFaults
 
 
-async def greeted(served):
-    call = await served.ring()
-    await served.hears(call, "Hello.")
-    await served.listening(call)
-    return call
-
-
 def test_the_caller_hangs_up_in_mid_sentence(carrier):
     async def scenario():
         async with carrier.loopback() as served:
-            call = await greeted(served)
+            call = await served.ring_and_greet()
             await call.say(carrier.written("a story"))
             await served.hears(call, "part 2")
             call.hangup()
@@ -49,7 +42,7 @@ def test_the_caller_hangs_up_in_mid_sentence(carrier):
 def test_end_call_hangs_up_at_the_carrier_and_is_harmless_afterwards(carrier):
     async def scenario():
         async with carrier.loopback() as served:
-            call, other = await greeted(served), await greeted(served)
+            call, other = await served.ring_and_greet(), await served.ring_and_greet()
             call_id = served.line(call).call.id
             async with asyncio.timeout(5):
                 await served.phone.end_call(call_id)
@@ -105,7 +98,7 @@ def test_status_reports_twice_and_in_any_order_end_a_call_once(carrier):
 def test_a_terminal_report_while_the_media_is_up_leaves_the_end_to_the_media(carrier):
     async def scenario():
         async with carrier.loopback() as served:
-            call = await greeted(served)
+            call = await served.ring_and_greet()
             form = [*call.form(), ("CallStatus", "completed"), ("SequenceNumber", "9")]
             form = [field for field in form if field != ("CallStatus", "in-progress")]
             url = served.phone.webhook_url("twilio", "status")
@@ -128,17 +121,8 @@ def test_an_answered_call_whose_media_never_connects_fails_in_its_time(carrier):
 
     async def scenario():
         async with carrier.loopback(media_timeout_s=0.3, plugins=[Watch()]) as served:
-            sid = served.simulator.new_sid("CA")
-            account = served.simulator.account.account_sid
-            form = [
-                ("CallSid", sid),
-                ("AccountSid", account),
-                ("From", "+15550009876"),
-                ("To", carrier.number),
-            ]
             began = time.monotonic()
-            status, document = await served.simulator.post(served.phone.webhook_url("twilio", "voice"), form)
-            assert status == 200
+            _, url = await served.offer_by_hand()
             await carrier.until(lambda: served.summaries)
             assert 0.3 <= time.monotonic() - began < 1.0
             (summary,) = served.summaries
@@ -146,7 +130,6 @@ def test_an_answered_call_whose_media_never_connects_fails_in_its_time(carrier):
             assert "never connected" in summary.reason
             await served.settled()
             # Its token is worth nothing any more.
-            url = document.partition('url="')[2].partition('"')[0]
             with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
                 await served.simulator.connect(url)
             assert caught.value.status == 403
@@ -158,16 +141,7 @@ def test_an_answered_call_whose_media_never_connects_fails_in_its_time(carrier):
 def test_a_media_socket_that_never_sends_start_fails_in_its_time(carrier):
     async def scenario():
         async with carrier.loopback(media_timeout_s=0.3) as served:
-            sid = served.simulator.new_sid("CA")
-            account = served.simulator.account.account_sid
-            form = [
-                ("CallSid", sid),
-                ("AccountSid", account),
-                ("From", "+15550009876"),
-                ("To", carrier.number),
-            ]
-            _, document = await served.simulator.post(served.phone.webhook_url("twilio", "voice"), form)
-            url = document.partition('url="')[2].partition('"')[0]
+            _, url = await served.offer_by_hand()
             socket = await served.simulator.connect(url)
             await socket.send_str('{"event":"connected","protocol":"Call","version":"1.0.0"}')
             async with asyncio.timeout(3):
@@ -184,7 +158,7 @@ def test_disconnect_closes_media_sockets_with_1001_and_serving_again_works(carri
     async def scenario():
         async with carrier.loopback() as served:
             for round_ in (1, 2):
-                calls = [await greeted(served), await greeted(served)]
+                calls = [await served.ring_and_greet(), await served.ring_and_greet()]
                 began = time.monotonic()
                 await served.phone.disconnect()
                 assert time.monotonic() - began < 3.0
@@ -262,7 +236,7 @@ def test_health_and_readiness_while_serving_full_and_draining(carrier):
                     return response.status
 
             assert (await asked("/health"), await asked("/ready")) == (200, 200)
-            call = await greeted(served)
+            call = await served.ring_and_greet()
             assert (await asked("/health"), await asked("/ready")) == (200, 503)
             call.hangup()
             await served.ended(call, total=1)
@@ -290,7 +264,7 @@ def test_a_model_that_fails_in_mid_sentence_costs_a_sentence_and_not_the_call(ca
     async def scenario():
         agent = carrier.agent(llm=LLMRecord("broken", Broken), llm_error_message="Say that again please.")
         async with carrier.loopback(agent) as served:
-            call = await greeted(served)
+            call = await served.ring_and_greet()
             served.line(call).call.on("failed", failures.append)
             await call.say(carrier.written("what is new"))
             await served.hears(call, "Say that again please.")
@@ -336,7 +310,7 @@ def test_a_recogniser_that_cannot_be_had_ends_its_call_as_failed_and_no_other(ca
 
     async def scenario():
         async with carrier.loopback(plugins=[Choose()]) as served:
-            call = await greeted(served)
+            call = await served.ring_and_greet()
             failing = await served.ring("+15550000066")
             await served.ended(failing, total=1)
             (summary,) = served.summaries

@@ -121,9 +121,7 @@ def test_a_provider_that_raises_once_is_told_once_and_healed(carrier, place, cap
         fuse = Fuse()
         agent = carrier.agent(**parts_with(place, fuse, carrier), llm_error_message="Sorry.")
         async with carrier.loopback(agent) as served:
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             line = served.line(call)
             line.call.on("failed", failures.append)
             await call.say(carrier.written("bugs are here"))
@@ -198,8 +196,7 @@ def test_strategies_filters_and_subscribers_that_raise_leave_the_call_to_go_on(c
                 served.line(call).call.on(event, failing)
                 served.line(call).call.on(event, failing_at_once)
             served.line(call).call.on("call_ended", watching)
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            await served.greeted(call)
             await call.say(carrier.written("tell me a story"))
             await served.hears(call, "part 2")
             await call.say(carrier.written("a bug"))
@@ -235,9 +232,7 @@ def test_a_vad_that_raises_ends_its_own_call_as_failed(carrier):
     async def scenario():
         async with carrier.loopback(carrier.agent(vad=VADRecord("fragile", Fragile))) as served:
             other = await served.ring()
-            call = await served.ring()
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            call = await served.ring_and_greet()
             served.line(call).call.on("failed", failures.append)
             await call.say(carrier.written("oh"))
             await served.ended(call, total=1)

@@ -25,8 +25,7 @@ def test_an_answered_call_talks_and_returns_how_it_went(carrier, reorder):
         async with carrier.loopback(faults=faults) as served:
             calling = asyncio.create_task(served.phone.call(TO))
             call = await dialled(served)
-            await served.hears(call, "Hello.")
-            await served.listening(call)
+            await served.greeted(call)
             await served.talk(call, "yes this is me")
             call.hangup()
             await served.ended(call, total=1)
