@@ -233,10 +233,31 @@ def test_an_agent_without_providers_is_told_what_is_installed_and_what_to_instal
 
 
 def test_a_pipeline_without_an_stt_is_refused():
-    with pytest.raises(ConfigError, match="needs an STT"):
-        Agent(tts="mouth")
-    with pytest.raises(ConfigError, match="needs an STT"):
-        Agent(llm="brain")
+    plans, _ = planner()
+    for part in ({"tts": "mouth"}, {"llm": "brain"}):
+        with pytest.raises(ConfigError, match=r"needs an STT: .*PATTER_STT, or stt in patter\.toml"):
+            plans.plan(Agent(**part))
+
+
+def test_a_plan_of_one_call_may_have_other_settings_and_is_not_kept():
+    plans, manager = planner()
+    one = agent(stt="ears")
+    kept = plans.plan(one)
+    once = plans.plan_once(one, {"stt": {"region": "us"}})
+    assert "region='us'" in once.parts["stt"].key
+    assert plans.plan(one) is kept
+    assert "region='eu'" in kept.parts["stt"].key
+
+    given = agent(stt=EarsConfig(api_key="given"))
+    changed = plans.plan_once(given, {"stt": {"region": "us"}}).parts["stt"]
+    assert config_of(manager, changed).region == "us"
+    assert config_of(manager, changed).api_key.get_secret_value() == "given"
+    assert given.stt.region == "eu"
+
+    with pytest.raises(ConfigError, match="regoin"):
+        plans.plan_once(given, {"stt": {"regoin": "us"}})
+    with pytest.raises(ConfigError, match="no tts that voice"):
+        plans.plan_once(agent(tts=None), {"tts": {"voice": "ann"}})
 
 
 def test_an_agent_without_a_model_is_warned_of(caplog):

@@ -12,6 +12,7 @@ from patter.errors import CallGoneError, PluginConflictError, ProviderAuthError,
 from patter.options import rows
 from patter.phone_settings import PhoneSettings, SettingsFile, effective_agent, phone_settings, read_settings
 from patter.plugins import PluginManager
+from patter.testing import fake_plugin
 
 
 def manager(**environ: str) -> PluginManager:
@@ -82,11 +83,42 @@ def test_an_agent_does_not_change() -> None:
         agent.first_message = "Bye"  # type: ignore[misc]
 
 
-def test_a_pipeline_needs_an_stt() -> None:
-    with pytest.raises(ConfigError, match="needs an STT"):
-        Agent(tts="espeak")
-    with pytest.raises(ConfigError, match="needs an STT"):
-        Agent(llm="openai/gpt-4.1-mini")
+async def _serving(agent: Agent, phone: Patter) -> None:
+    try:
+        await phone.start(agent, port=0)
+    finally:
+        await phone.disconnect()
+
+
+def test_a_pipeline_needs_an_stt_from_wherever_it_comes(tmp_path: Path) -> None:
+    for agent in (Agent(tts="fake"), Agent(llm="fake")):
+        with pytest.raises(ConfigError, match="needs an STT"):
+            asyncio.run(_serving(agent, Patter(manager=manager())))
+    asyncio.run(_serving(Agent(llm="fake"), Patter(plugins=[], manager=_faked(PATTER_STT="fake"))))
+    file = tmp_path / "patter.toml"
+    file.write_text('[agent]\nstt = "fake"\n', encoding="utf-8")
+    asyncio.run(_serving(Agent(llm="fake"), Patter(config=file, manager=_faked())))
+
+
+def _faked(**environ: str) -> PluginManager:
+    return PluginManager([fake_plugin], autoload=False, environ=environ)
+
+
+def test_a_changed_agent_shares_objects_and_plugins_with_the_one_it_was_made_of() -> None:
+    class Live:
+        pass
+
+    live = Live()
+    agent = Agent(stt=live, first_message="Hello", variables={"visits": 3})
+    plugin = agent.register(Live())
+    other = agent.changed(first_message="Bye", language="it")
+    assert (agent.first_message, agent.language) == ("Hello", "en")
+    assert (other.first_message, other.language, other.variables) == ("Bye", "it", {"visits": "3"})
+    assert other.stt is live
+    assert other.plugins == (plugin,)
+    assert other.scope is agent.scope
+    with pytest.raises(UnknownOptionError, match="did you mean language"):
+        agent.changed(languge="it")
 
 
 async def _serving_on(port: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.input_stages import import_stages
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TurnEnd = Literal["stt", "vad", "manual"]
+Settings = Mapping["ProviderKind", Mapping[str, Any]]
+
+_PIPELINE: tuple[ProviderKind, ...] = ("stt", "llm", "tts", "noise_filter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +69,30 @@ class Planner:
         self._no_vad_said = False
 
     def plan(self, agent: Agent) -> CallPlan:
-        """The plan of a call with that agent. Raises `ConfigError`."""
+        """The plan of a call with that agent, kept until another agent's is asked for. Raises `ConfigError`."""
         if self._kept is not None and self._kept[0] is agent:
             return self._kept[1]
-        plan = self._make(agent)
+        plan = self.plan_once(agent)
         self._kept = (agent, plan)
         return plan
 
-    def _make(self, agent: Agent) -> CallPlan:
+    def plan_once(self, agent: Agent, settings: Settings | None = None) -> CallPlan:
+        """The plan of one call, with settings of its providers that win over the agent's. Raises `ConfigError`."""
         if agent.mode != "pipeline":
             raise ConfigError(self._no_pipeline(agent))
+        if agent.stt is None:
+            raise ConfigError(
+                "the agent is a pipeline and needs an STT: set stt, for example Agent(stt='deepgram/nova-3'), "
+                "PATTER_STT, or stt in patter.toml"
+            )
+        settings = settings or {}
         parts: dict[ProviderKind, Part] = {}
-        for kind in ("stt", "llm", "tts", "noise_filter"):
+        for kind in _PIPELINE:
             reference = getattr(agent, kind)
             if reference is not None:
-                parts[kind] = self.part(kind, reference)
+                parts[kind] = self.part(kind, reference, explicit=settings.get(kind))
+            elif kind in settings:
+                raise ConfigError(f"the agent has no {kind} that {', '.join(settings[kind])} could be set of")
         vad = self._vad(agent)
         if vad is not None:
             parts["vad"] = vad
@@ -104,11 +116,24 @@ class Planner:
             "or install some, for example pip install patter-deepgram patter-openai patter-elevenlabs"
         )
 
-    def part(self, kind: ProviderKind, reference: Any, defaults: Mapping[str, Any] | None = None) -> Part:
-        """Resolve a reference and validate its configuration; imports the provider's class. Raises `ConfigError`."""
+    def part(
+        self,
+        kind: ProviderKind,
+        reference: Any,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        explicit: Mapping[str, Any] | None = None,
+    ) -> Part:
+        """Resolve a reference and validate its configuration; imports the provider's class.
+
+        `defaults` are weaker than any setting, `explicit` stronger than any. Raises `ConfigError`.
+        """
         resolved = resolve(self._manager, kind, reference)
+        if explicit and resolved.given is not None:
+            resolved = replace(resolved, given=resolved.given.model_copy(update=explicit))
         record = resolved.record
         sources = ConfigSources(
+            explicit=explicit or {},
             file=self._file.provider(kind, record.name),
             environ=self._environ,
             extra_defaults=defaults or {},
