@@ -217,8 +217,7 @@ class Patter:
             self._address.settle(self._listener.url)
         self._sweeper = asyncio.ensure_future(self._sweep())
         self.stall_monitor.start()
-        self._admission.reopen()
-        self.switchboard.ready = True
+        self.switchboard.open()
         ready.set_result(self._listener.url)
 
     async def _preload(self, agent: Agent) -> None:
@@ -348,10 +347,11 @@ class Patter:
             self.settings.max_call_s,
         )
         try:
-            self.switchboard.dialled(line, await trunk.carrier.dial(request))
-        except Exception:
-            self.switchboard.end(line, CallStatus.FAILED, "the carrier did not take the call")
+            carrier_call_id = await trunk.carrier.dial(request)
+        except BaseException:
+            self.switchboard.not_dialled(line)
             raise
+        self.switchboard.dialled(line, carrier_call_id)
         if not wait:
             return CallResult(call.id, "", CallStatus.INITIATED, 0.0)
         return result_of(await asyncio.shield(line.done))

@@ -114,6 +114,12 @@ class CallRegistry(Protocol):
     def report(self, carrier: str, report: StatusReport, t: float) -> CallRecord | None:
         """Apply a carrier's report; None for a call that is not known (yet)."""
 
+    def hold(self, call_id: str) -> None:
+        """Keep a call active until `release()`: news of its end is only noted, for hooks come first (LC-06)."""
+
+    def release(self, call_id: str) -> CallRecord | None:
+        """Let the noted end take effect; harmless for a call that is not held. None for one that is not known."""
+
     def get(self, call_id: str) -> CallRecord | None:
         """One call, active or finished."""
 
@@ -141,6 +147,7 @@ class MemoryCallRegistry:
         self._active: dict[str, CallRecord] = {}
         self._finished: dict[str, CallRecord] = {}
         self._by_carrier: dict[tuple[str, str], str] = {}
+        self._held: dict[str, CallRecord | None] = {}
         self._early: dict[tuple[str, str], list[tuple[StatusReport, float]]] = {}
 
     def add(self, record: CallRecord) -> CallRecord:
@@ -158,7 +165,7 @@ class MemoryCallRegistry:
 
         A call keeps the first id it was given.
         """
-        record = self.get(call_id)
+        record = self._latest(call_id)
         if record is None or record.carrier_call_id or not carrier_call_id:
             return record
         record = replace(record, carrier_call_id=carrier_call_id)
@@ -169,7 +176,7 @@ class MemoryCallRegistry:
         self, call_id: str, status: CallStatus, t: float, *, reason: str = "", duration_s: float | None = None
     ) -> CallRecord | None:
         """Move a call by `CallRecord.moved_to`; None for a call that is not known."""
-        record = self.get(call_id)
+        record = self._latest(call_id)
         if record is None:
             return None
         moved = record.moved_to(status, t, reason=reason, duration_s=duration_s)
@@ -184,6 +191,17 @@ class MemoryCallRegistry:
             return self.update(call_id, report.status, t, reason=report.reason, duration_s=report.duration_s)
         self._keep_early((carrier, report.carrier_call_id), report, t)
         return None
+
+    def hold(self, call_id: str) -> None:
+        """Keep a call active until `release()`: news of its end is only noted."""
+        self._held.setdefault(call_id, None)
+
+    def release(self, call_id: str) -> CallRecord | None:
+        """Let the noted end take effect."""
+        ended = self._held.pop(call_id, None)
+        if ended is not None:
+            self._store(ended)
+        return self.get(call_id)
 
     def get(self, call_id: str) -> CallRecord | None:
         """One call, active or finished."""
@@ -207,7 +225,9 @@ class MemoryCallRegistry:
         closed = tuple(
             record.moved_to(CallStatus.FAILED, now, reason="the carrier never reported on this call")
             for record in self._active.values()
-            if (ends_t := record.silent_dial_ends_t) is not None and ends_t <= now
+            if self._held.get(record.call_id) is None
+            and (ends_t := record.silent_dial_ends_t) is not None
+            and ends_t <= now
         )
         for record in closed:
             self._store(record)
@@ -219,6 +239,9 @@ class MemoryCallRegistry:
         if record.is_active:
             self._active[record.call_id] = record
             return
+        if record.call_id in self._held:
+            self._held[record.call_id] = record
+            return
         self._active.pop(record.call_id, None)
         self._finished[record.call_id] = record
         if len(self._finished) > self._finished_kept:
@@ -228,7 +251,11 @@ class MemoryCallRegistry:
     def _apply_early(self, record: CallRecord) -> CallRecord:
         for report, t in self._early.pop((record.carrier, record.carrier_call_id), ()):
             self.report(record.carrier, report, t)
-        return self.get(record.call_id) or record
+        return self._latest(record.call_id) or record
+
+    def _latest(self, call_id: str) -> CallRecord | None:
+        """One call with the news of its end, where that was noted."""
+        return self._held.get(call_id) or self.get(call_id)
 
     def _keep_early(self, key: tuple[str, str], report: StatusReport, t: float) -> None:
         reports = self._early.setdefault(key, [])

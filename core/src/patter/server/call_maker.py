@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from patter.agent import PHONE_PREAMBLE
 from patter.call.barge_in import BargeIn, BargeInSettings
 from patter.call.connection import MediaLeg
 from patter.call.conversation import Conversation
 from patter.call.lineup import Lineup, LineupServices
 from patter.call.machine import SessionMachine
 from patter.call.playout import Playout
+from patter.call.prompts import prompts_of
 from patter.call.session import CallSession, SessionParts
 from patter.call.session_state import SessionSettings
 from patter.call.tool_setup import give_tools
 from patter.errors import ConfigError
+from patter.server.start_and_end import StartAndEnd
 
 if TYPE_CHECKING:
     from patter.agent import Agent
     from patter.call.call import Call
     from patter.call.plan import CallPlan
+    from patter.call.types import CallSummary
     from patter.client import Patter
     from patter.plugins import HookDispatcher
     from patter.providers.carrier import StreamStarted
+
+logger = logging.getLogger(__name__)
 
 #: how long after its first audio an agent turn can be interrupted, without and with an echo canceller (BI-02), in s
 GATE_S = 0.25
@@ -34,6 +39,7 @@ class PhoneCallMaker:
 
     def __init__(self, phone: Patter) -> None:
         self._phone = phone
+        self._callbacks = StartAndEnd(phone.callbacks, phone.planner)
 
     def plan(self, agent: Agent | None) -> CallPlan:
         """The plan of a call with that agent, or with the phone's. Raises `ConfigError`."""
@@ -47,6 +53,14 @@ class PhoneCallMaker:
         """The hooks of a call."""
         return self._phone.hooks(call)
 
+    async def started(self, call: Call, plan: CallPlan) -> CallPlan:
+        """The plan with what `on_call_start` changed for this call."""
+        return await self._callbacks.started(call, plan)
+
+    async def ended(self, call: Call, summary: CallSummary) -> None:
+        """Call `on_call_end`."""
+        await self._callbacks.ended(call, summary)
+
     def session(
         self, call: Call, plan: CallPlan, leg: MediaLeg, started: StreamStarted, hooks: HookDispatcher
     ) -> CallSession:
@@ -56,10 +70,20 @@ class PhoneCallMaker:
         context = phone.context_for(call, started.audio_format, agent.language)
         services = LineupServices(phone.plugins, phone.planner, phone.vads, clock)
         lineup = Lineup(call, plan, context, services, hooks)
+        prompts = prompts_of(agent, call.parameters)
+        if prompts.unknown:
+            logger.warning(
+                "call %s: no value for the placeholders %s; they stay as they are",
+                call.id,
+                ", ".join(prompts.unknown),
+            )
         settings = SessionSettings(
-            first_message=filled(agent.first_message, agent, call),
+            first_message=prompts.first_message,
             turn_end=plan.turn_end,
             max_duration_s=phone.settings.max_call_s,
+            idle_prompt=prompts.idle_prompt,
+            idle_prompt_s=agent.idle_prompt_s,
+            idle_hangup_s=agent.idle_hangup_s,
         )
         barge_in = BargeInSettings(
             mode=agent.effective_barge_in_mode,
@@ -71,26 +95,9 @@ class PhoneCallMaker:
             settings,
             Playout(started.audio_format, marks=leg.marks),
             BargeIn(barge_in, lineup.strategies),
-            Conversation(_system_prompt(agent, call), max_history=agent.max_history),
+            Conversation(prompts.system, max_history=agent.max_history),
         )
         session = CallSession(call, SessionParts(machine, lineup, leg, hooks, phone.pacer), clock)
         lineup.on_hopeless(session.end_now)
         give_tools(lineup.voice, agent, call, session, phone.environment)
         return session
-
-
-def filled(text: str, agent: Agent, call: Call) -> str:
-    """The text with its {placeholders}; what the carrier sent wins and has no control characters (TN-18)."""
-    values = {**agent.variables, **{name: _clean(value) for name, value in call.parameters.items()}}
-    for name, value in values.items():
-        text = text.replace("{" + name + "}", value)
-    return text
-
-
-def _clean(value: str) -> str:
-    return "".join(character for character in value if character.isprintable())[:500]
-
-
-def _system_prompt(agent: Agent, call: Call) -> str:
-    prompt = filled(agent.system_prompt, agent, call)
-    return prompt if agent.disable_phone_preamble else f"{PHONE_PREAMBLE}\n\n{prompt}"

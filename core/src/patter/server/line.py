@@ -6,13 +6,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from patter.call.types import CallSummary
+from patter.providers.carrier import CallStatus
+
 if TYPE_CHECKING:
     from patter.agent import Agent
     from patter.call.call import Call
-    from patter.call.connection import MediaLeg
+    from patter.call.connection import CarrierConnection, MediaLeg
     from patter.call.plan import CallPlan
     from patter.call.session import CallSession
-    from patter.call.types import CallSummary
     from patter.plugins import HookDispatcher
     from patter.providers.carrier import Carrier, MachineDetection, StreamStarted
     from patter.records import CarrierRecord
@@ -35,6 +37,12 @@ class CallMaker(Protocol):
     def hooks(self, call: Call) -> HookDispatcher:
         """The hooks of a call: its own, its agent's and the phone's."""
 
+    async def started(self, call: Call, plan: CallPlan) -> CallPlan:
+        """The media is up: `on_call_start`. The plan with what it changed."""
+
+    async def ended(self, call: Call, summary: CallSummary) -> None:
+        """The call is over and all else was told: `on_call_end`."""
+
     def session(
         self, call: Call, plan: CallPlan, leg: MediaLeg, started: StreamStarted, hooks: HookDispatcher
     ) -> CallSession:
@@ -43,17 +51,59 @@ class CallMaker(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """One call in progress, from its announcement to its end."""
+    """One call in progress, from its announcement to its end.
+
+    Attributes:
+        plan: who talks; None before that is decided.
+        decided: set when the first webhook of an inbound call is answered.
+        dialling: set when the carrier took a dialled call, or did not; None for inbound calls.
+        at_carrier: whether the carrier has the call, so that it may have to be hung up there.
+        connection: the media connection; None before it is claimed and up.
+        set_up: what makes the session; None before and after that.
+        session: what carries the call while the agent talks.
+        connected_t: when the media stream started, in monotonic s; None while it has not.
+        ending: how the call is to end, where that was decided before it had a session.
+    """
 
     call: Call
     trunk: Trunk
     hooks: HookDispatcher
     plan: CallPlan | None = None
-    session: CallSession | None = None
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    dialling: asyncio.Event | None = None
+    at_carrier: bool = False
+    ended_by_carrier: bool = False
     media_claimed: bool = False
     media_timer: asyncio.TimerHandle | None = None
+    connection: CarrierConnection | None = None
+    set_up: asyncio.Task[CallSession | None] | None = None
+    session: CallSession | None = None
+    connected_t: float | None = None
+    ending: tuple[CallStatus, str] | None = None
     finishing: bool = False
     detection: MachineDetection | None = None
     done: asyncio.Future[CallSummary] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the media of this call was up."""
+        return self.connected_t is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended or is about to."""
+        return self.finishing or self.ending is not None
+
+    def stop_media_timer(self) -> None:
+        """The media is up, or will never be."""
+        if self.media_timer is not None:
+            self.media_timer.cancel()
+            self.media_timer = None
+
+    def without_session(self, now: float) -> CallSummary:
+        """The summary of a call in which the agent never talked."""
+        status, reason = self.ending or (CallStatus.FAILED, "its media could not be set up")
+        duration_s = 0.0 if self.connected_t is None else now - self.connected_t
+        return CallSummary(self.call.id, self.connected, status, reason, duration_s)
