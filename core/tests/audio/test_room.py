@@ -29,7 +29,8 @@ def test_public_names_exist_and_are_ordered():
     public = {
         name for name in vars(patter.audio) if not name.startswith(("_", "@")) and name != "annotations"
     }
-    modules = {"convert", "formats", "g711", "mixing", "resample", "wav"}
+    stages = {"echo_cancellation", "gain_control", "high_pass"}  # imported where they are switched on
+    modules = {"convert", "formats", "g711", "mixing", "resample", "wav"} | stages
     assert public - modules == set(names)
 
 
@@ -45,6 +46,14 @@ def test_leans_on_numpy_and_the_standard_library_alone_and_not_on_audioop(tmp_pa
     ours = [name for name in loaded if name.split(".")[0] == "patter"]
     assert ours
     assert [name for name in ours if name.split(".")[1] != "audio"] == []
+    assert {name.split(".")[2] for name in ours if name.count(".") > 1} == {
+        "convert",
+        "formats",
+        "g711",
+        "mixing",
+        "resample",
+        "wav",
+    }
     others = {name.split(".")[0] for name in loaded} - {"patter", "numpy"} - set(sys.stdlib_module_names)
     assert others == set()
     assert "asyncio" not in loaded

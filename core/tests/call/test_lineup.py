@@ -241,8 +241,10 @@ def test_two_calls_of_one_agent_share_no_provider_and_nothing_done_to_one_reache
             stt = await lineup.connect_stt()
             feed = STTFeed(lineup.stt_format)
             feed.attach(stt)
-            detector = lineup.open_detector(heard[name].append, ledgers[name])
-            made.listening = Listening(MULAW_8K, feed, detector, lineup.noise_filter)
+            detector = lineup.open_detector(heard[name].append, ledgers[name], MULAW_8K)
+            made.listening = Listening(
+                MULAW_8K, feed, detector, lineup.input_chain(lambda: 0.0, lambda: 0.0).stages
+            )
         parts = {
             name: [made.lineup._stt, made.lineup.voice.llm, made.lineup.voice.tts, made.lineup.noise_filter]
             for name, made in calls.items()
@@ -288,7 +290,7 @@ def test_nothing_of_an_ended_call_is_left_open():
     async def scenario():
         office = Office()
         made, ledger = office.lineup(), Ledger()
-        made.lineup.open_detector(lambda event: None, ledger)
+        made.lineup.open_detector(lambda event: None, ledger, MULAW_8K)
         assert ledger.open() == ("vad slot",)
         await made.lineup.close()
         await ledger.close_all()
@@ -337,7 +339,7 @@ def test_a_call_without_a_vad_opens_none():
         office, ledger = Office(providers=Providers(vad=False)), Ledger()
         made = office.lineup(vad=None)
         assert (made.lineup.has_stt, made.lineup.has_detector) == (True, False)
-        assert made.lineup.open_detector(lambda event: None, ledger) is None
+        assert made.lineup.open_detector(lambda event: None, ledger, MULAW_8K) is None
         assert ledger.open() == ()
 
     virtually(scenario)
