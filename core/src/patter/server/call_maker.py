@@ -99,5 +99,6 @@ class PhoneCallMaker:
         )
         session = CallSession(call, SessionParts(machine, lineup, leg, hooks, phone.pacer), clock)
         lineup.on_hopeless(session.end_now)
+        phone.callbacks.observe(call)
         give_tools(lineup.voice, agent, call, session, phone.environment)
         return session
