@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from patter.call.listening import Listening
 from patter.call.repeated_finals import RepeatedFinals
 from patter.call.stt_feed import STTFeed
+from patter.call.turns import merge
 from patter.errors import ProviderDisconnected, ProviderTimeout
 from patter.providers.stt import Final, Interim, SpeechStarted
 
@@ -60,6 +62,8 @@ class Hearing:
         self._repeated = RepeatedFinals()
         self._speaking = False
         self._failures = 0
+        self._interim = ""
+        self._lost = ""
         self._chain = lineup.input_chain(session.now, lambda: machine.playout.carrier_delay_ms)
 
     @property
@@ -119,6 +123,7 @@ class Hearing:
             error = await self._listen(feed)
             # One that was closed because it owed a final was asked enough (SP-23).
             feed.detach(ask_again=not self._lineup.reconnecting)
+            self._lost, self._interim = merge(self._lost, self._interim), ""
             if self._session.is_ending:
                 return
             if not self._lineup.reconnecting and not await self._mouth.failed("stt", error, spoken=False):
@@ -153,6 +158,7 @@ class Hearing:
             self._final(event, t)
         elif isinstance(event, Interim):
             self._sign_of_speech()
+            self._interim = event.text
             session.apply(self._machine.interim(event.text, t))
         elif isinstance(event, SpeechStarted) and not self._lineup.has_detector:
             self._sign_of_speech()
@@ -163,7 +169,11 @@ class Hearing:
             self._repeated.sign_of_speech()
 
     def _final(self, final: Final, t: float) -> None:
-        """A final, unless it was delivered before the connection was lost (SP-02)."""
+        """A final, unless it was delivered before the connection was lost (SP-02).
+
+        The audio of a lost STT is not heard again, so what it had understood of the open utterance goes before what
+        the next one understands of the rest.
+        """
         if self._repeated.is_repeated(final.text):
             if not final.from_finalize:
                 return
@@ -173,4 +183,7 @@ class Hearing:
         if final.text.strip():
             self._failures = 0
             self._lineup.recovered("stt")
+        if self._lost:
+            final = replace(final, text=merge(self._lost, final.text))
+        self._lost = self._interim = ""
         self._session.apply(self._machine.final(final, t))
