@@ -8,9 +8,9 @@ text after `llm_s`, each sentence `sentence_s` long.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from patter.call.barge_in import BargeIn, BargeInSettings
 from patter.call.conversation import Conversation
 from patter.call.machine import SessionMachine
 from patter.call.playout import Chunk, Playout
-from patter.call.session_state import SessionSettings, State
+from patter.call.session_state import SessionSettings
 from patter.providers.stt import Final
 
 if TYPE_CHECKING:
@@ -95,48 +95,44 @@ class MachineClock:
     def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
         """Do something at a time."""
         self._order = order = self._order + 1
-        heapq.heappush(self.schedule, (t, order, event, argument))
+        heappush(self.schedule, (t, order, event, argument))
 
     def run(self, until: float) -> None:
         """Let time pass up to and with `until`, or to the end of the call."""
         schedule = self.schedule
         while True:
             at = schedule[0][0] if schedule else inf
+            first = ceil(self.t * TICKS - 1e-6)
+            if first <= self._ticked:
+                first = self._ticked + 1
             # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
-            if at * TICKS > max(ceil(self.t * TICKS - 1e-6), self._ticked + 1) and (
-                (tick := self._next_tick()) < at
-            ):
-                if tick > until:
-                    break
-                self.t = tick
-                self._ticked = round(tick * TICKS)
-                self.tick()
-                continue
+            if at * TICKS > first and (due := self.due()) is not None:
+                tick = ceil(due * TICKS - 1e-6)
+                if tick < first:
+                    tick = first
+                t = tick / TICKS
+                if t < at:
+                    if t > until:
+                        break
+                    self.t, self._ticked = t, tick
+                    self.tick()
+                    continue
             if at > until or at == inf:
                 break
-            _, _, event, argument = heapq.heappop(schedule)
-            self.t = max(self.t, at)
+            _, _, event, argument = heappop(schedule)
+            if at > self.t:
+                self.t = at
             event(argument)
-        self.t = max(self.t, until)
-
-    def _next_tick(self) -> float:
-        """The tick of the grid at which the pacer finds the call due, in s."""
-        due = self.due()
-        if due is None:
-            return inf
-        due = due if due > self.t else self.t
-        tick = ceil(due * TICKS - 1e-6)
-        return (tick if tick > self._ticked else self._ticked + 1) / TICKS
+        if until > self.t:
+            self.t = until
 
     def due(self) -> float | None:
-        """When something is due, as the session reckons it."""
-        machine = self.machine
-        if machine.state is State.ENDED:
+        """When something is due, as the session reckons it; None for never."""
+        deadline = self.machine.deadline(self.t)
+        if deadline is None:
             return None
-        playout, deadline = machine.playout.due_at(self.t), machine.deadline(self.t)
-        if playout is None or deadline is None:
-            return deadline if playout is None else playout
-        return playout if playout < deadline else deadline
+        playout = self.machine.playout.due_at(self.t)
+        return deadline if playout is None or deadline < playout else playout
 
     def tick(self) -> None:
         """What the pacer does."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patter.testing.simulation.speech import PER_MS, position_of
+from patter.testing.simulation.speech import PER_MS, pattern, position_of
 
 PER_S = PER_MS * 1000
 #: what a carrier may hold of an agent's audio (PL-02), in s
@@ -40,6 +40,7 @@ class Carrier:
 
     def __init__(self, delay_s: float) -> None:
         self.delay_s = delay_s
+        self._whole = pattern()
         self.pieces: list[Played] = []
         self.most_ahead = 0.0
         self.most_ahead_at = 0.0
@@ -51,20 +52,26 @@ class Carrier:
 
     def media(self, payload: bytes, t: float) -> int:
         """Accept audio that was sent at t; returns the sample of its source at which it begins."""
-        start = position_of(payload, self._expected)
-        if start < 0:
-            self.foreign += 1
-            return start
-        self._expected = end = start + len(payload)
+        start, size = self._expected, len(payload)
+        if not self._whole.startswith(payload, start):
+            start = position_of(payload, start)
+            if start < 0:
+                self.foreign += 1
+                return start
+        self._expected = end = start + size
         if end > self.accepted:
             self.accepted = end
         arrival = t + self.delay_s
         plays_at = self._empty_at if self._empty_at > arrival else arrival
-        self._empty_at = plays_at + len(payload) / PER_S
-        if self._empty_at - arrival > self.most_ahead:
-            self.most_ahead, self.most_ahead_at = self._empty_at - arrival, t
+        self._empty_at = empty_at = plays_at + size / PER_S
+        if empty_at - arrival > self.most_ahead:
+            self.most_ahead, self.most_ahead_at = empty_at - arrival, t
         last = self.pieces[-1] if self.pieces else None
-        if last is not None and last.end == start and plays_at - last.plays_until < 1e-6:
+        if (
+            last is not None
+            and last.end == start
+            and plays_at - last.plays_at - (start - last.start) / PER_S < 1e-6
+        ):
             last.end = end
         else:
             self.pieces.append(Played(start, end, plays_at))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any, Protocol
 
 from patter.call.actions import Action, CancelReply, Emit, EndCall, Finalize, SendClear, StartReply
@@ -72,17 +73,19 @@ class Observer:
 
     def note(self, code: int, value: float, words: str, *arguments: object) -> None:
         """One entry of the event log, whose hash tells whether two runs were the same, and its words for a trace."""
-        self.record.log.extend((self.t, code, value))
-        if self.record.trace is not None:
-            self.record.trace.append(f"{self.t:9.3f}  {words % arguments}")
+        record = self.record
+        record.log += (self.t, code, value)
+        if record.trace is not None:
+            record.trace.append(f"{self.t:9.3f}  {words % arguments}")
 
     def note_cause(self, what: str, argument: Any) -> None:
         """The machine is about to be told something."""
         self.cause = what
-        self.record.happened += 1
-        if self.record.trace is not None:
+        record = self.record
+        record.happened += 1
+        if record.trace is not None:
             shown = "" if argument is None else f" {argument!r}"
-            self.record.trace.append(f"{self.t:9.3f}  {what}{shown}")
+            record.trace.append(f"{self.t:9.3f}  {what}{shown}")
 
     # -- what the machine is told
 
@@ -196,4 +199,4 @@ class Observer:
     def log_bytes(self) -> bytes:
         """The event log and what was said, as one piece to be hashed."""
         said = [(line.role, line.text) for line in self.machine.conversation.transcript]
-        return self.record.log.tobytes() + repr(said).encode()
+        return array("d", self.record.log).tobytes() + repr(said).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -88,6 +87,7 @@ class Record:
     ignored: list[str] = field(default_factory=list)
     when_quiet: Quiet | None = None
     happened: int = 0
-    log: array[float] = field(default_factory=lambda: array("d"))
+    #: (time, code, value) of each entry, one after another
+    log: list[float] = field(default_factory=list)
     #: readable lines, when asked for
     trace: list[str] | None = None

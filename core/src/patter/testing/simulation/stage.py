@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heapify
 from typing import TYPE_CHECKING, Any
 
 from patter.call.actions import Action, CancelReply, SendClear, StartReply
@@ -46,8 +47,9 @@ class Stage(MachineClock, Observer):
     def play(self) -> None:
         """The whole call."""
         script = self.script
-        for t, what, argument in script.events:
-            self.put(t, getattr(self, f"on_{what}"), argument)
+        for order, (t, what, argument) in enumerate(script.events):
+            self.schedule.append((t, order - len(script.events), getattr(self, f"on_{what}"), argument))
+        heapify(self.schedule)
         self.put(script.hangs_up_at, self.on_hang_up)
         self._told("started", None)
         self.apply(self.machine.started(0.0))
@@ -146,24 +148,25 @@ class Stage(MachineClock, Observer):
 
     def due(self) -> float | None:
         """As the session reckons it; a frozen process finds out later."""
-        due = super().due()
+        due = MachineClock.due(self)
         if due is None:
             return None
         if self.wire.blocked_since is not None:
             due = min(due, self.t + 0.1)
-        return max(due, self.frozen_until)
+        return due if due > self.frozen_until else self.frozen_until
 
     def tick(self) -> None:
         """What the pacer does."""
         self.cause = "time"
-        super().tick()
+        MachineClock.tick(self)
 
     def takes_audio(self) -> bool:
         """Whether the socket takes data; one that takes none for 5 s ends the call, as in the session."""
-        if self.wire.blocked_since is None or self.t - self.wire.blocked_since < STALLED_S:
+        since = self.wire.blocked_since
+        if since is None or self.t - since < STALLED_S:
             return True
         self.machine.playout.take_back(self.wire.drop_audio())
-        if self.t - self.wire.blocked_since >= STALLED_END_S:
+        if self.t - since >= STALLED_END_S:
             self.apply(self.machine.end(CallStatus.FAILED, "the carrier's socket takes no data", self.t))
         return False
 
