@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+
+# What several test modules share, which importlib mode does not put on the path.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 
 class Distributions:
