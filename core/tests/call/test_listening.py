@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -64,6 +65,7 @@ def frames(count=5, size=160):
     return [random.integers(0, 256, size, dtype=np.uint8).tobytes() for _ in range(count)]
 
 
+@pytest.mark.behaviour("SP-17", "SP-03")
 def test_with_nothing_switched_on_the_stt_and_the_vad_get_the_carriers_own_bytes():
     stt, vad = Sink(MULAW_8K), Sink(MULAW_8K)
     listening = Listening(MULAW_8K, stt, vad)
@@ -72,6 +74,50 @@ def test_with_nothing_switched_on_the_stt_and_the_vad_get_the_carriers_own_bytes
         listening.audio(frame)
     assert all(taken is frame for taken, frame in zip(stt.taken, given, strict=True))
     assert all(taken is frame for taken, frame in zip(vad.taken, given, strict=True))
+
+
+@pytest.mark.behaviour("SP-17")
+def test_with_nothing_switched_on_nothing_is_allocated_for_a_frame():
+    class Quiet:
+        format = MULAW_8K
+
+        def feed(self, payload):
+            pass
+
+        send = feed
+
+    first, second, third = frames(3)
+    for stt, vad in ((Quiet(), Quiet()), (Quiet(), None), (None, Quiet())):
+        audio = Listening(MULAW_8K, stt, vad).audio
+        audio(first)
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            audio(second)
+            audio(third)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak - before < 16  # the smallest object there is
+
+
+def test_a_lone_taker_of_the_carriers_format_is_called_by_the_reader_itself():
+    stt = Sink(MULAW_8K)
+    assert Listening(MULAW_8K, stt, None).audio == stt.send
+
+
+@pytest.mark.behaviour("SP-03")
+def test_who_wants_the_same_format_shares_one_conversion():
+    """VAD and STT get one object, and the VAD gets it first."""
+    log = []
+    stt, vad = Sink(PCM16_16K, log, "stt"), Sink(PCM16_16K, log, "vad")
+    listening = Listening(MULAW_8K, stt, vad)
+    for frame in frames():
+        listening.audio(frame)
+    assert len(stt.taken) == 5
+    assert all(one is other for one, other in zip(stt.taken, vad.taken, strict=True))
+    assert log == ["vad", "stt"] * 5
 
 
 def test_the_order_is_filter_then_vad_then_stt():
