@@ -17,6 +17,7 @@ import patter.testing
 from patter.call.events import EVENTS
 from patter.options import rows
 from patter.phone_settings import PhoneSettings
+from patter.pipeline_hooks import PLAIN_HOOKS, TEXT_HOOKS
 from patter.plugins import PluginManager
 from patter.plugins.hook_rules import ASYNC_HOOKS
 from patter.records import PROVIDER_KINDS
@@ -73,6 +74,12 @@ def test_the_table_of_moments_has_every_event_with_its_data():
 def test_the_table_of_moments_has_every_hook_of_a_call():
     shown = {hook for *_, cell in moments() for hook in re.findall(r"patter_\w+", cell)}
     assert shown == set(ASYNC_HOOKS) - {"patter_startup", "patter_shutdown"}
+
+
+def test_every_pipeline_hook_is_in_the_table_of_moments_and_on_its_page():
+    in_table = {hook for *_, cell in moments() for hook in re.findall(r"`((?!patter_)\w+)`", cell)}
+    on_page = set(re.findall(r"^\| `(\w+)` \|", text("docs/howto/change-what-is-said.md"), re.MULTILINE))
+    assert in_table == on_page == {*PLAIN_HOOKS, *TEXT_HOOKS}
 
 
 # -- names, options, commands, variables
