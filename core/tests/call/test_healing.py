@@ -1,0 +1,124 @@
+"""Providers of a call that are renewed, switched or given up."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from traced_providers import Office, virtually
+
+from patter import (
+    hookimpl,
+)
+from patter.decisions import Hangup, Retry, Switch
+from patter.errors import ProviderAuthError, ProviderError
+from patter.providers.carrier import CallStatus
+
+
+class Decide:
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    @hookimpl
+    async def patter_call_error(self, call, error):
+        self.asked.append((call.id, error.kind, error.reference, str(error.error)))
+        return self.answers.pop(0) if self.answers else None
+
+
+# -- healing
+
+
+@pytest.mark.parametrize(("kind", "hopeless"), [("tts", True), ("stt", True), ("llm", False)])
+def test_a_provider_is_made_anew_twice_and_then_given_up(kind, hopeless):
+    async def scenario():
+        made = Office().lineup()
+        first = {"tts": lambda: made.lineup.voice.tts, "llm": lambda: made.lineup.voice.llm}.get(
+            kind, lambda: made.lineup._stt
+        )
+        for _ in range(2):
+            before = first()
+            assert await made.lineup.heal(kind, ProviderError("broke"), spoken=False)
+            if kind != "stt":  # its receiver makes that one anew when it connects again
+                assert first() is not before
+                assert before.done == ["close"]
+        assert made.ended == []
+        assert not await made.lineup.heal(kind, ProviderError("broke"), spoken=False)
+        reference = {"tts": "mouth", "stt": "ears", "llm": "brain"}[kind]
+        assert made.ended == ([(CallStatus.FAILED, f"{kind} {reference} failed")] if hopeless else [])
+        assert [(failure.kind, failure.reference) for failure in made.failed] == [(kind, reference)] * 3
+
+    virtually(scenario)
+
+
+def test_a_wrong_key_is_not_tried_again():
+    async def scenario():
+        made = Office().lineup()
+        assert not await made.lineup.heal("stt", ProviderAuthError("401"), spoken=False)
+        assert made.ended == [(CallStatus.FAILED, "stt ears failed")]
+
+    virtually(scenario)
+
+
+def test_after_something_was_spoken_the_provider_is_renewed_and_the_text_is_not_tried_again():
+    async def scenario():
+        made = Office().lineup()
+        before = made.lineup.voice.tts
+        assert not await made.lineup.heal("tts", ProviderError("broke"), spoken=True)
+        assert made.lineup.voice.tts is not before
+        assert made.ended == []
+
+    virtually(scenario)
+
+
+def test_the_hook_decides_first():
+    async def scenario():
+        decide = Decide(Retry(), Retry(), Retry(), Hangup("enough of it"))
+        made = Office(decide).lineup()
+        for _ in range(3):
+            assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+        assert not await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+        assert made.ended == [(CallStatus.FAILED, "enough of it")]
+        assert decide.asked == [("call_1", "llm", "brain", "broke")] * 4
+
+    virtually(scenario)
+
+
+def test_switching_puts_another_provider_in_place_and_closes_the_old_one():
+    async def scenario():
+        made = Office(Decide(Switch("llm", "other"))).lineup()
+        before = made.lineup.voice.llm
+        assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+        assert made.lineup.voice.llm is not before
+        assert before.done == ["close"]
+        await made.lineup.heal("llm", ProviderError("again"), spoken=False)
+        assert [failure.reference for failure in made.failed] == ["brain", "other"]
+
+    virtually(scenario)
+
+
+def test_switching_to_what_does_not_exist_keeps_what_there_was(caplog):
+    async def scenario():
+        made = Office(Decide(Switch("llm", "nosuch"), Switch("vad", "detector"))).lineup()
+        assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+        assert made.lineup.voice.llm is not None
+        assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+        assert [failure.reference for failure in made.failed] == ["brain", "brain"]
+        assert made.lineup.has_detector
+
+    with caplog.at_level(logging.ERROR):
+        virtually(scenario)
+    assert caplog.text.count("cannot switch") == 2
+
+
+def test_a_provider_that_cannot_be_made_again_ends_the_call():
+    async def scenario():
+        made = Office().lineup(stt="once")
+        assert await made.lineup.heal("stt", ProviderError("broke"), spoken=False)
+        with pytest.raises(ProviderError, match="no second one"):
+            await made.lineup.rebuild("stt")
+        ((status, reason),) = made.ended
+        assert status is CallStatus.FAILED
+        assert "cannot be made anew" in reason
+
+    virtually(scenario)
