@@ -112,6 +112,7 @@ class Carrier:
         for piece in self.pieces:
             if piece.end <= furthest or piece.start >= end or piece.plays_at >= until:
                 continue
-            sounded = min(piece.end, piece.start + int((until - piece.plays_at) * PER_S + 1e-3), end)
-            furthest = max(furthest, sounded)
+            sounded = piece.start + int((until - piece.plays_at) * PER_S + 1e-3)
+            if sounded > furthest:
+                furthest = min(piece.end, sounded, end)
         return furthest - start

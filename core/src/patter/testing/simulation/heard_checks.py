@@ -29,13 +29,18 @@ def heard_problems(stage: Observed) -> Iterator[str]:
     for line in record.lines:
         lines.setdefault(line.reply, []).append(line)
     written = [
-        message.content for message in stage.machine.conversation.history if message.role == "assistant"
+        message.content
+        for message in stage.machine.conversation.history
+        if message.role == "assistant" and not message.tool_calls
     ]
     reported = [text for _, report in record.turns if (text := heard_of(report))]
     if written != reported:
         yield f"the history says {written}, the turns {reported}"
+    near = must_be_near_truth(stage)
     for t, report in record.turns:
         yield from _of_turn(stage, t, report, lines.get(report.turn, []))
+        if near and report.turn in lines:
+            yield from _near_truth(stage, t, report, lines[report.turn])
 
 
 def heard_of(report: TurnReport) -> str:
@@ -51,11 +56,11 @@ def _of_turn(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLi
         whole = " ".join(line.line.text for line in lines)
         yield f"turn {report.turn} says {report.text!r}, which does not begin {whole!r}"
         return
-    sent = sum(line.line.words_begun(stage.sent_of(line)) for line in lines)
+    sent = 0
+    for line in lines:
+        sent += line.line.words_begun(stage.sent_of(line))
     if len(words) > sent:
         yield f"turn {report.turn} says {report.text!r}, but only {sent} words were sent"
-    if lines and must_be_near_truth(stage):
-        yield from _near_truth(stage, t, report, lines)
     if lines:
         yield from _nothing_skipped(stage, t, report, lines)
 
@@ -63,7 +68,7 @@ def _of_turn(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLi
 def is_beginning(words: list[str], lines: list[SpokenLine]) -> bool:
     """Whether the words begin what was said. A sentence whose voice failed may stand with fewer words than it has."""
     for number, line in enumerate(lines):
-        said = line.line.text.split()
+        said = list(line.line.words)
         if line.cut:
             lengths = (count for count in range(len(said) + 1) if words[:count] == said[:count])
             return any(is_beginning(words[count:], lines[number + 1 :]) for count in lengths)
@@ -87,12 +92,13 @@ def _prompt(stage: Observed) -> bool:
 
 def _near_truth(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
     words = len(heard_of(report).split())
-    heard = [
-        sum(line.line.words_begun(stage.carrier.played(line.start, line.end, moment)) for line in lines)
-        for moment in (t - GRID_S, t + stage.script.delay_s + GRID_S)
-    ]
-    if not heard[0] - 1 <= words <= heard[1] + 1:
-        yield f"turn {report.turn} says {report.text!r}, but the caller had heard {heard} words at {t}"
+    least, most = 0, 0
+    for line in lines:
+        at, end = line.start, line.start + line.line.samples
+        least += line.line.words_begun(stage.carrier.played(at, end, t - GRID_S))
+        most += line.line.words_begun(stage.carrier.played(at, end, t + stage.script.delay_s + GRID_S))
+    if not least - 1 <= words <= most + 1:
+        yield f"turn {report.turn} says {report.text!r}, but the caller had heard {least} to {most} words at {t}"
 
 
 def _nothing_skipped(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLine]) -> Iterator[str]:
@@ -111,6 +117,7 @@ def _nothing_skipped(stage: Observed, t: float, report: TurnReport, lines: list[
             )
             if repeated > 1 and _prompt(stage) and not stage.record.disturbed:
                 yield f"turn {report.turn}: {repeated} sentences were repeated at {piece.plays_at:.3f}"
-        at = max(at, piece.end)
+        if piece.end > at:
+            at = piece.end
     if not report.interrupted and at < last:
         yield f"turn {report.turn} was not interrupted, but {(last - at) / PER_S:.3f} s of it were not heard"

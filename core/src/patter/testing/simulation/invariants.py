@@ -6,7 +6,6 @@ carrier, which knows what the caller heard. None asks the machines what they bel
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from patter.testing.simulation.carrier import AHEAD_S
 from patter.testing.simulation.heard_checks import heard_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from patter.testing.simulation.observer import Observed
 
@@ -52,26 +51,42 @@ def finals_counted(stage: Observed) -> Iterator[str]:
 
 def each_final_once(stage: Observed) -> Iterator[str]:
     """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
-    counted = Counter(
-        final.text.rstrip(".").rpartition(" ")[2] for final in stage.record.finals if final.accepted
-    )
+    finals = [final.text.split() for final in stage.record.finals if final.accepted]
+    said = _count(words[-1].rstrip(".") for words in finals)
+    longer = _count(word for words in finals for word in set(words[:-1]))
     conversation = stage.machine.conversation
     answered = [message.content for message in conversation.history if message.role == "user"]
     left = [line.text for line in conversation.transcript if line.unanswered]
-    where = [(place, word.rstrip(".")) for place, text in enumerate(answered + left) for word in text.split()]
-    found = Counter(word for _, word in set(where))
-    order = list(counted)
-    at = 0
-    for word, times in counted.items():
-        longer = sum(word in final.text.split()[:-1] for final in stage.record.finals if final.accepted)
-        if not 1 <= found[word] <= times + longer:
-            yield f"{word!r}, said in {times + longer} finals, is in {found[word]} entries: {answered} and {left}"
-    for _, word in where:
-        if counted.get(word) == 1 and sum(other == word for _, other in where) == 1:
-            position = order.index(word)
-            if position < at:
-                yield f"{word!r} is out of order in {answered} and {left}"
-            at = max(at, position)
+    entries = [[word.rstrip(".") for word in text.split()] for text in (*answered, *left)]
+    found = _count(word for words in entries for word in set(words))
+    for word, times in said.items():
+        most = times + longer.get(word, 0)
+        if not 1 <= found.get(word, 0) <= most:
+            yield f"{word!r}, said in {most} finals, is in {found.get(word, 0)} entries: {answered} and {left}"
+    yield from _out_of_order(said, [word for words in entries for word in words])
+
+
+def _count(words: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def _out_of_order(said: dict[str, int], words: list[str]) -> Iterator[str]:
+    """What was said once and is there once stands in the order in which it was said."""
+    there = _count(words)
+    places = {
+        word: place for place, (word, times) in enumerate(said.items()) if times == 1 == there.get(word)
+    }
+    at = -1
+    for word in words:
+        place = places.get(word)
+        if place is None:
+            continue
+        if place < at:
+            yield f"{word!r} is out of order in {words}"
+        at = max(at, place)
 
 
 def answered_once(stage: Observed) -> Iterator[str]:
@@ -81,12 +96,13 @@ def answered_once(stage: Observed) -> Iterator[str]:
     texts: dict[int, str] = {}
     dispatched: dict[int, list[float]] = {}
     given_up = {cancelled.reply for cancelled in record.cancelled}
-    whole: Counter[int] = Counter()
+    whole: dict[int, int] = {}
     for t, start in record.started:
-        if start.user_turn is not None:
-            texts[start.user_turn] = start.text
-            dispatched.setdefault(start.user_turn, []).append(t)
-            whole[start.user_turn] += start.reply not in given_up
+        turn = start.user_turn
+        if turn is not None:
+            texts[turn] = start.text
+            dispatched.setdefault(turn, []).append(t)
+            whole[turn] = whole.get(turn, 0) + (start.reply not in given_up)
     if list(texts.values()) != entries:
         yield f"answered {list(texts.values())}, but the history has {entries}"
     for turn, times in dispatched.items():

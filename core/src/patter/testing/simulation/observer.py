@@ -189,12 +189,17 @@ class Observer:
 
     def sounded_until(self, reply: int) -> float:
         """When the last of a turn sounded, in s; 0 when nothing of it did."""
-        lines = [line for line in self.record.lines if line.reply == reply]
-        return self.carrier.sounded_until(lines[0].start, lines[-1].end) if lines else 0.0
+        first = last = None
+        for line in self.record.lines:
+            if line.reply == reply:
+                first, last = first or line, line
+        return self.carrier.sounded_until(first.start, last.end) if first and last else 0.0
 
     def sent_of(self, line: SpokenLine) -> int:
         """How much of a sentence the carrier connection accepted, in samples."""
-        return max(0, min(self.carrier.accepted, line.end) - line.start)
+        sent = self.carrier.accepted - line.start
+        whole = line.line.samples
+        return whole if sent > whole else sent if sent > 0 else 0
 
     def log_bytes(self) -> bytes:
         """The event log and what was said, as one piece to be hashed."""

@@ -7,7 +7,7 @@ which word of which sentence they are, whatever the engine believes.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from patter.providers.tts import WordTime
@@ -55,14 +55,18 @@ class Line:
     samples: int
     starts: tuple[int, ...]
     timed: bool = False
+    words: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", tuple(self.text.split()))
 
     @property
     def word_times(self) -> tuple[WordTime, ...]:
         """What the voice tells."""
         if not self.timed:
             return ()
-        words = self.text.split()
-        return tuple(WordTime(word, start / PER_MS) for word, start in zip(words, self.starts, strict=True))
+        times = zip(self.words, self.starts, strict=True)
+        return tuple(WordTime(word, start / PER_MS) for word, start in times)
 
     def words_begun(self, samples: int) -> int:
         """How many words have begun once so much of the sentence was played."""
