@@ -165,6 +165,18 @@ class VirtualTimeLoop(NetworkedLoop):
             heapq.heappush(self._timers, (when, next(self._timer_numbers), timer))
         return timer
 
+    @property
+    def timers_set(self) -> int:
+        """How many timers are set and not cancelled."""
+        return sum(not timer.cancelled() for _, _, timer in self._timers)
+
+    def stand_still(self, seconds: float) -> None:
+        """Let that much time pass in which nothing runs, as when a callback blocks the loop for so long.
+
+        What was due meanwhile is late.
+        """
+        self._now += seconds
+
     async def settle(self) -> None:
         """Wait until everything else is blocked, without letting time pass.
 

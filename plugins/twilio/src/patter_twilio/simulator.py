@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -20,6 +20,7 @@ from aiohttp import web
 
 from patter import net
 from patter.environment import Environment
+from patter_twilio.far_end import TwilioFarEnd
 from patter_twilio.simulated_call import (
     CallbackFaults,
     CallDetails,
@@ -85,7 +86,12 @@ class Simulator:
     """One Twilio account on loopback; an async context manager.
 
     `http` may be a session of the caller's own; it is then not closed here.
+
+    Attributes:
+        far_end: Twilio's end of one media stream, for whole calls in memory.
     """
+
+    far_end: ClassVar[type[TwilioFarEnd]] = TwilioFarEnd
 
     def __init__(
         self,

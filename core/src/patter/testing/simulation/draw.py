@@ -93,11 +93,12 @@ class Script:
     quiet_s: float
 
 
-class _Drawing:
-    """The caller's side of one script in the making."""
+class CallerDrawing:
+    """The caller's side of one script in the making; `slowness` stretches the time between two things he does."""
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(self, random: Callable[[], float], *, slowness: float = 1.0) -> None:
         self.random = random
+        self.slowness = slowness
         self.events: list[Event] = []
         self.t = 0.0
         self.words = 0
@@ -152,7 +153,8 @@ class _Drawing:
     def gap(self) -> None:
         """Time between two things that the caller does."""
         kind, length = self.random(), self.random()
-        self.t += length * (0.05 if kind < 0.2 else 0.4 if kind < 0.7 else 1.0 if kind < 0.9 else 3.0)
+        span = 0.05 if kind < 0.2 else 0.4 if kind < 0.7 else 1.0 if kind < 0.9 else 3.0
+        self.t += length * span * self.slowness
 
     def other(self, manual: bool) -> None:
         """What is no speech: the application, the socket, the process."""
@@ -175,11 +177,11 @@ class _Drawing:
             self.add(t, "odd_mark", f"p{int(random() * 12)}")
 
 
-def _choose(random: Callable[[], float], choices: tuple[Any, ...]) -> Any:
+def choose(random: Callable[[], float], choices: tuple[Any, ...]) -> Any:
     return choices[int(random() * len(choices))]
 
 
-def _echoes(random: Callable[[], float], longest_ok: float) -> tuple[float | None, ...]:
+def draw_echoes(random: Callable[[], float], longest_ok: float) -> tuple[float | None, ...]:
     kind = random()
     if kind < 0.35:
         return (longest_ok * random(),)
@@ -199,23 +201,23 @@ def draw(seed: int) -> Script:
     # Most agents speak nine times as fast as people, so that a call costs little; then what depends on the length of
     # a word is scaled with it.
     fast = random() < 0.94
-    mode = cast("BargeInMode", _choose(random, ("cancel", "confirm", "pause")))
+    mode = cast("BargeInMode", choose(random, ("cancel", "confirm", "pause")))
     settings = SessionSettings(
-        first_message=_choose(random, ("", "", "Hello there.", "Hello from Acme today.")),
-        turn_end=_choose(random, ("stt", "stt", "vad", "vad", "manual")),
+        first_message=choose(random, ("", "", "Hello there.", "Hello from Acme today.")),
+        turn_end=choose(random, ("stt", "stt", "vad", "vad", "manual")),
         can_finalize=random() < 0.9,
     )
-    gate_s = _choose(random, (0.04, 0.04, 0.1) if fast else (0.25, 0.25, 1.0))
+    gate_s = choose(random, (0.04, 0.04, 0.1) if fast else (0.25, 0.25, 1.0))
     barge_in = BargeInSettings(
         mode=mode,
         gate_s=gate_s,
-        confirm_s=_choose(random, (0.4, 1.5)) if fast else 1.5,
+        confirm_s=choose(random, (0.4, 1.5)) if fast else 1.5,
         has_vad=settings.turn_end == "vad" or random() < 0.8,
     )
-    lineup = "none" if mode == "cancel" else _choose(random, tuple(LINEUPS))
+    lineup = "none" if mode == "cancel" else choose(random, tuple(LINEUPS))
     longest_ok = PROMPT_ECHO_S * (FAST / HUMAN if fast else 1.0)
     delay_s = longest_ok / 3 * random()
-    caller = _Drawing(random)
+    caller = CallerDrawing(random)
     caller.t = 0.5 * random()
     target = FEWEST_EVENTS + int((MOST_EVENTS - FEWEST_EVENTS + 1) * random() ** 4)
     while len(caller.events) < target:
@@ -234,7 +236,7 @@ def draw(seed: int) -> Script:
         barge_in,
         lineup,
         delay_s,
-        _echoes(random, longest_ok - delay_s),
+        draw_echoes(random, longest_ok - delay_s),
         random() < 0.6,
         draw_replies(random, fast=fast),
         events,
