@@ -53,6 +53,16 @@ class AgentTurns:
         self.current.first_audio_at = t
         return Emit("agent_speech_started", self.current.reply), WantInterims(True)
 
+    @property
+    def is_sounding(self) -> bool:
+        """Whether the caller hears the agent."""
+        return self.current is not None and self.current.first_audio_at is not None
+
+    @property
+    def is_occupied(self) -> bool:
+        """Whether the agent has something to say, other than to ask whether the caller is there (TN-22)."""
+        return self.current is not None and self.current.kind != "idle_prompt"
+
     def made(self, number: int) -> bool:
         """All of a turn is synthesised; False when it is not the current one."""
         if self.current is None or self.current.reply != number:

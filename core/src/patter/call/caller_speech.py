@@ -17,7 +17,8 @@ class CallerSpeech:
     """The speech of one call's caller. Takes what VAD and STT say, returns what to tell and to ask. Times in s.
 
     With a VAD its edges count. Without one, speech begins with the STT's first sign of it (BI-07) and is over with the
-    final, for which the caller counts as speaking at most 3 s after the last sign.
+    final, for which the caller counts as speaking at most 3 s after the last sign. Observers are told of beginning and
+    end in turn, and of the end before the turn is answered, although a VAD may notice it later than the STT.
 
     Attributes:
         watch: the watch over what the STT owes.
@@ -35,27 +36,31 @@ class CallerSpeech:
         self.finalizing = False
         self._asks_finals = asks_finals
         self._understood = False
-        self._open = False
+        self._going_on = False
+        self._told = False
         self._sign_at = 0.0
 
     def started(self, t: float) -> tuple[Action, ...]:
         """The VAD, or the STT where there is none, hears that speech begins."""
         self.began, self.ended, self._understood = t, None, False
         self.watch.speech_started(t)
-        return self._opens(t)
+        return self._tell_began(t)
 
     def stopped(self, t: float) -> tuple[Action, ...]:
         """The VAD hears that speech ends; the STT is asked for its words unless they have come (TN-21)."""
         self.ended = t
         asks = self._asks_finals and not self._understood
         self.watch.speech_ended(t, finalized=asks, covered=self._understood)
-        return (*self._closes(), self._ask_final()) if asks else self._closes()
+        self._going_on = False
+        over = self._tell_over()
+        return (*over, self._ask_final()) if asks else over
 
     def interim(self, text: str, t: float) -> tuple[Action, ...]:
         """A partial transcript."""
         if not self.finalizing:
             self.watch.answered(interim_at=t)
-        return self._opens(t) if text.strip() and not self.has_vad else ()
+        speaks = bool(text.strip()) and (self._going_on or not self.has_vad)
+        return self._tell_began(t) if speaks else ()
 
     def final(self, text: str, t: float) -> tuple[Action, ...]:
         """A final, "" when nothing was understood."""
@@ -64,7 +69,13 @@ class CallerSpeech:
         self._understood = True
         if self.has_vad:
             return ()
-        return (*(self._opens(t) if text else ()), *self._closes())
+        began = self._tell_began(t) if text else ()
+        self._going_on = False
+        return (*began, *self._tell_over())
+
+    def answered(self) -> tuple[Action, ...]:
+        """What was said is taken for a whole turn, although the VAD may still hear the caller."""
+        return self._tell_over()
 
     def time_passed(self, t: float) -> tuple[Action, ...]:
         """What is to be done about an STT that says nothing (SP-23)."""
@@ -79,19 +90,20 @@ class CallerSpeech:
         self.finalizing = True
         return Finalize()
 
-    def _opens(self, t: float) -> tuple[Action, ...]:
-        was, self._open, self._sign_at = self._open, True, t
+    def _tell_began(self, t: float) -> tuple[Action, ...]:
+        self._going_on, self._sign_at = True, t
+        was, self._told = self._told, True
         return () if was else (BEGAN,)
 
-    def _closes(self) -> tuple[Action, ...]:
-        was, self._open = self._open, False
+    def _tell_over(self) -> tuple[Action, ...]:
+        was, self._told = self._told, False
         return (OVER,) if was else ()
 
     @property
     def heard_by_vad(self) -> bool:
         """Whether the VAD hears speech."""
-        return self._open and self.has_vad
+        return self._going_on and self.has_vad
 
     def is_going_on(self, t: float) -> bool:
         """Whether the caller is speaking."""
-        return self._open and (self.has_vad or t - self._sign_at < AFTER_INTERIM_S)
+        return self._going_on and (self.has_vad or t - self._sign_at < AFTER_INTERIM_S)

@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from patter.call.barge_in import BargeIn, Interruption
     from patter.call.conversation import Conversation
     from patter.call.playout import Chunk, Playout
-    from patter.call.types import EosTrigger
     from patter.providers.stt import Final
 
 #: speech already begun is heard for at most this long after `end_call`, in s (CC-11)
 DRAIN_S = 10.0
+#: `deadline` compares these for every frame of every call, and an enum takes its time to look up a member
+_IDLE, _LISTENING, _SPEAKING, _ENDED = State.IDLE, State.LISTENING, State.SPEAKING, State.ENDED
 
 
 class SessionMachine:
@@ -75,12 +76,8 @@ class SessionMachine:
 
     def _take(self, t: float) -> list[Action]:
         """What is to be done; called at the end of every event, when it is clear how things stand."""
-        reply, caller = self._agent.current, self.caller.heard_by_vad
-        self.silence.observe(
-            t,
-            heard=caller or (reply is not None and reply.first_audio_at is not None),
-            occupied=caller or (reply is not None and reply.kind != "idle_prompt"),
-        )
+        caller, agent = self.caller.heard_by_vad, self._agent
+        self.silence.observe(t, heard=caller or agent.is_sounding, occupied=caller or agent.is_occupied)
         actions, self._actions = self._actions, []
         return actions
 
@@ -191,18 +188,15 @@ class SessionMachine:
         elif self.state is State.SPEAKING:
             self._final_over_agent(text, t)
         else:
-            self._dispatch(
-                self.turns.take(text, t, self._trigger(), agent_unheard=self.state is State.THINKING), t
+            self._answer(
+                self.turns.take(text, t, self.settings.trigger, agent_unheard=self.state is State.THINKING), t
             )
         return self._take(t)
 
     def _after_silence(self, t: float) -> None:
         """Nothing was said after an interruption: what waited for the next turn is answered now."""
         if self.state is State.LISTENING:
-            self._dispatch(self.turns.agent_turn_over(t, self._trigger()), t)
-
-    def _trigger(self) -> EosTrigger:
-        return "vad_silence" if self.settings.turn_end == "vad" else "stt_endpoint"
+            self._dispatch(self.turns.agent_turn_over(t, self.settings.trigger), t)
 
     def _final_over_agent(self, text: str, t: float) -> None:
         reply = self.reply
@@ -214,7 +208,7 @@ class SessionMachine:
         self._decide(decision, t)
         if decision is not None and decision.outcome == "confirmed":
             goes_on = late and reply.user_turn is not None
-            self._dispatch(self.turns.take_over_agent(text, t, self._trigger(), goes_on=goes_on), t)
+            self._answer(self.turns.take_over_agent(text, t, self.settings.trigger, goes_on=goes_on), t)
             return
         self.backchannels += 1
         if began_before:
@@ -226,7 +220,7 @@ class SessionMachine:
     def commit_turn(self, t: float) -> list[Action]:
         """`call.commit_turn()` in mode `manual` (TN-21)."""
         if self.state in (State.LISTENING, State.THINKING, State.SPEAKING):
-            self._dispatch(self.turns.commit(t, agent_unheard=self.state is State.THINKING), t)
+            self._answer(self.turns.commit(t, agent_unheard=self.state is State.THINKING), t)
         return self._take(t)
 
     def digit(self, digit: str, t: float) -> list[Action]:
@@ -284,6 +278,12 @@ class SessionMachine:
 
     # -- the agent
 
+    def _answer(self, dispatch: Dispatch | None, t: float) -> None:
+        """Answer what the caller has said up to now."""
+        if dispatch is not None:
+            self._actions += self.caller.answered()
+            self._dispatch(dispatch, t)
+
     def _dispatch(self, dispatch: Dispatch | None, t: float) -> None:
         if dispatch is None:
             return
@@ -333,7 +333,7 @@ class SessionMachine:
             self._close_turn(t, interrupted=False)
             if self.state is not State.DRAINING:
                 self.state = State.LISTENING
-                self._dispatch(self.turns.agent_turn_over(t, self._trigger()), t)
+                self._dispatch(self.turns.agent_turn_over(t, self.settings.trigger), t)
         if self.state is State.DRAINING and self.reply is None and self._ending is not None:
             ending = self._ending
             self._end(ending.status, ending.reason, t)
@@ -378,12 +378,18 @@ class SessionMachine:
 
     def deadline(self, t: float) -> float | None:
         """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
-        if self.state in (State.IDLE, State.ENDED):
+        state = self.state
+        if state is _IDLE or state is _ENDED:
             return None
         moment = self.started_at + self.settings.max_duration_s
-        barge_in = self.barge_in.deadline(t) if self.state is State.SPEAKING else None
-        idle = self.silence.deadline if self.state is State.LISTENING else None
-        for other in (barge_in, self.watch.deadline(), self._drain_deadline, idle):
-            if other is not None and other < moment:
-                moment = other
-        return moment
+        watch = self.watch.deadline()
+        if watch is not None and watch < moment:
+            moment = watch
+        if self._drain_deadline is not None and self._drain_deadline < moment:
+            moment = self._drain_deadline
+        other = None
+        if state is _SPEAKING:
+            other = self.barge_in.deadline(t)
+        elif state is _LISTENING:
+            other = self.silence.deadline
+        return moment if other is None or moment < other else other

@@ -10,6 +10,7 @@ from patter.call.types import INTERRUPTED, TurnReport
 
 if TYPE_CHECKING:
     from patter.call.actions import ReplyKind
+    from patter.call.types import EosTrigger
 
 
 class State(Enum):
@@ -34,6 +35,11 @@ class SessionSettings:
     idle_prompt: str = ""
     idle_prompt_s: float | None = None
     idle_hangup_s: float | None = None
+
+    @property
+    def trigger(self) -> EosTrigger:
+        """What ends the caller's turns, unless the application does."""
+        return "vad_silence" if self.turn_end == "vad" else "stt_endpoint"
 
 
 @dataclass(slots=True)
