@@ -6,6 +6,7 @@ Messages are JSON objects with a `type`. To Patter: ``start`` (stream, call, enc
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -124,6 +125,7 @@ class FakeCarrier(Carrier):
         spoken: the carrier's id and the text of each message that it spoke with its own voice.
         keys: the carrier's id and the digits of each `send_dtmf`.
         refuse_dial: raised by the next dials.
+        dial_s: how long it takes to answer a dial, in s.
         format: of the audio of its streams.
     """
 
@@ -140,6 +142,7 @@ class FakeCarrier(Carrier):
         self.spoken: list[tuple[str, str]] = []
         self.keys: list[tuple[str, str]] = []
         self.refuse_dial: ProviderError | None = None
+        self.dial_s = 0.0
         self._lines: dict[str, Callable[[str], None]] = {}
         self._calls = 0
 
@@ -176,6 +179,7 @@ class FakeCarrier(Carrier):
 
     async def dial(self, request: DialRequest) -> str:
         """Note the call; who answers it is the test's business."""
+        await asyncio.sleep(self.dial_s)
         if self.refuse_dial is not None:
             raise self.refuse_dial
         dialled = Dialled(request, self.next_call_id())
