@@ -10,8 +10,9 @@ from patter.audio.resample import Resampler
 class Converter:
     """Converts one stream of bytes from one format to another. One object per call and direction.
 
-    Chunks may be cut anywhere, in the middle of a sample too: the output is that of the whole stream. Equal formats
-    pass through as the very same bytes; equal rates are never resampled.
+    Chunks may be cut anywhere, in the middle of a sample too: the output is that of the whole stream, in whole
+    samples. With equal formats, chunks of whole samples pass through as the very same bytes; equal rates are never
+    resampled.
 
     Raises:
         ValueError: rates between which `Resampler` cannot convert.
@@ -32,10 +33,10 @@ class Converter:
 
     def process(self, data: bytes) -> bytes:
         """Convert the next bytes of the stream."""
-        if self.source == self.target:
-            return data
         if self.source.encoding is Encoding.PCM16:
             data = self._whole_samples(data)
+        if self.source == self.target:
+            return data
         if self.source.rate == self.target.rate:
             return self._recode(data)
         pcm = decode(data, self.source.encoding)
