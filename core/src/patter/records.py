@@ -60,7 +60,11 @@ class CarrierRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class STTRecord(Record):
-    """Speech recognition. `endpoints` says that it closes utterances by itself (TN-21)."""
+    """Speech recognition.
+
+    `endpoints` says that it closes utterances by itself (TN-21), `reconnects` that it makes a lost connection anew by
+    itself; for the others core does (SP-02).
+    """
 
     kind: ClassVar[ProviderKind] = "stt"
 

@@ -254,3 +254,98 @@ def test_an_stt_that_raises_on_what_waited_for_it_is_closed_too():
             assert next_one.taken == [frame(2), frame(3), frame(4)]
 
     run_virtual(scenario())
+
+
+class Hanging(Direct):
+    """Its socket is dead: the third send, or the answer to `finalize`, never comes to an end."""
+
+    async def send_audio(self, chunk):
+        if len(self.taken) == 2:
+            await asyncio.Event().wait()
+        self.taken.append(chunk)
+
+
+@pytest.mark.parametrize("make", [Direct, Slow])
+def test_a_send_that_hangs_ends_with_its_stt_and_its_frame_goes_first_to_the_next(make):
+    async def scenario():
+        async with feeding() as feed:
+            dead, next_one = Hanging(), make()
+            feed.attach(dead)
+            for number in range(6):
+                feed.send(frame(number))
+                await asyncio.sleep(0.02)
+            feed.detach()
+            feed.send(frame(6))
+            feed.attach(next_one)  # in the same step: the sender has not noticed anything yet
+            feed.send(frame(7))
+            await asyncio.sleep(3)
+            assert dead.taken == [frame(0), frame(1)]
+            assert next_one.taken == [frame(number) for number in range(2, 8)]
+            assert feed.dropped_frames == 0
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("ask_again", [True, False])
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_final_that_the_lost_stt_owes_is_asked_of_the_next_one(ask_again, answered):
+    async def scenario():
+        async with feeding() as feed:
+            first, second = Slow(), Slow()
+            feed.attach(first)
+            feed.send(frame(0))
+            feed.finalize()
+            assert feed.owes_final
+            await asyncio.sleep(1)
+            assert first.taken == [frame(0), "finalize"]
+            if answered:
+                feed.answered()
+            assert feed.owes_final is not answered
+            feed.detach(ask_again=ask_again)
+            feed.send(frame(1))
+            feed.attach(second)
+            await asyncio.sleep(1)
+            asked = ["finalize"] if ask_again and not answered else []
+            assert second.taken == [frame(1), *asked]
+
+    run_virtual(scenario())
+
+
+def test_a_frame_that_comes_back_keeps_the_backlog_within_its_bound():
+    async def scenario():
+        async with feeding() as feed:
+            feed.attach(Hanging())
+            for number in range(3):
+                feed.send(frame(number))
+            await asyncio.sleep(1)
+            for number in range(3, 153):
+                feed.send(frame(number))
+            feed.detach()
+            next_one = Direct()
+            feed.attach(next_one)
+            assert next_one.taken == [frame(number) for number in range(53, 153)]
+            assert feed.dropped_frames == 51
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("make", [Direct, Slow])
+def test_an_stt_of_another_format_gets_that_format(make):
+    async def scenario():
+        async with feeding() as feed:
+            wide = make()
+            feed.attach(wide, PCM16_16K)
+            for number in range(50):
+                feed.send(frame(number))
+            await asyncio.sleep(10)
+            audio = b"".join(wide.taken)
+            # 1 s at 16 kHz and 2 bytes, less what the resampler holds back
+            assert PCM16_16K.duration_ms(len(audio)) == pytest.approx(1000, abs=15)
+            feed.detach()
+            narrow = make()
+            feed.attach(narrow, MULAW_8K)
+            feed.send(frame(50))
+            await asyncio.sleep(1)
+            assert narrow.taken == [frame(50)]
+
+    run_virtual(scenario())

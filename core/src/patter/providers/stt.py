@@ -59,6 +59,21 @@ class STT(ABC):
 
     Life: made by its factory (no I/O), `connect()`, then `send_audio()` for each frame while another task reads
     `receive()`, then `close()`. All of it runs on the event loop of the call.
+
+    When its connection is lost (SP-02), it says so and nothing else: `receive()` raises `ProviderDisconnected`, and so
+    does `send_audio()` from then on. Core closes the object, makes another one, and goes on with that:
+
+    - The caller's audio of the gap, up to 2 s, comes first and in order. It begins with the chunk on which
+      `send_audio()` raised, or with which it was still busy. Audio that it took without raising is never sent again,
+      so take none that cannot be handed to the socket, and keep no queue of your own.
+    - A final that was asked for and did not come is asked for again. What the lost object told of the open utterance,
+      its last `Interim`, goes before the words of the next final.
+    - `speech_started()` and `interims_wanted()` are called again as they stand.
+    - Finals that the vendor sends once more after a resumed session do not belong in `receive()`. Core drops what it
+      can recognise: a text that it was given before, with no speech since.
+
+    A plugin that resumes its session by itself, without any of this being seen, says `reconnects=True` in its record;
+    it keeps the same promises.
     """
 
     @abstractmethod
@@ -67,17 +82,18 @@ class STT(ABC):
 
     @abstractmethod
     async def connect(self, audio_format: AudioFormat) -> None:
-        """Open the connection for audio in that format, one of `input_formats()`.
+        """Open the connection for audio in that format, one of `input_formats()`, within 10 s.
 
         Raises `ProviderAuthError`, `ProviderDisconnected` or `ProviderTimeout`.
         """
 
     @abstractmethod
     def send_audio(self, chunk: bytes) -> Awaitable[None] | None:
-        """Take the next audio, about 20 ms.
+        """Take the next audio, about 20 ms. Raises `ProviderDisconnected` once the connection is lost.
 
         A plain function is called in the reader's step and must return within microseconds. An ``async def`` is
-        called by a sender of its own behind a backlog of at most 2 s (LC-05).
+        called by a sender of its own behind a backlog of at most 2 s (LC-05), and is cancelled when the connection
+        turns out to be lost.
         """
 
     @abstractmethod

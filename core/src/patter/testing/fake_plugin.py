@@ -36,8 +36,8 @@ def patter_register_carrier() -> Iterable[CarrierRecord]:
 def patter_register_stt() -> Iterable[STTRecord]:
     """``fake``, which answers `finalize()`, and ``fake-endpointing``, which closes utterances by itself."""
     return [
-        STTRecord("fake", "patter.testing.fake_stt:FakeSTT", interims=True, reconnects=True),
-        STTRecord("fake-endpointing", _endpointing_stt, endpoints=True, interims=True, reconnects=True),
+        STTRecord("fake", "patter.testing.fake_stt:FakeSTT", interims=True),
+        STTRecord("fake-endpointing", _endpointing_stt, endpoints=True, interims=True),
     ]
 
 

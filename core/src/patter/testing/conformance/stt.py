@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
 
 from patter.audio.formats import AudioFormat
+from patter.errors import ProviderDisconnected
 from patter.providers.stt import STT, Final, Interim, SpeechStarted, STTEvent, UtteranceEnd
 from patter.records import ProviderKind, STTRecord
 from patter.testing.conformance.common import Conformance
@@ -18,6 +19,8 @@ from patter.testing.word_errors import normalise
 
 #: a final answers `finalize()` within this, in s
 FINAL_S = 10.0
+#: a lost connection is noticed within this, in s
+NOTICED_S = 2.0
 
 
 class STTConformance(Conformance):
@@ -34,6 +37,13 @@ class STTConformance(Conformance):
         """Speech that says `words`, in one of the provider's formats; silence by default."""
         return audio_format.silence(audio_format.rate)
 
+    async def drop_connection(self) -> None:
+        """Cut the connections of the provider's server, as a network does: without a word to either end.
+
+        For an STT that talks over a socket; without it the checks of lost connections are skipped.
+        """
+        raise NotImplementedError
+
     async def work(self, provider: Any) -> None:
         """Recognise one utterance."""
         await self.recognise(provider)
@@ -49,6 +59,19 @@ class STTConformance(Conformance):
         """Events of one utterance up to the final that answers `finalize()`; `real_time` feeds it as a call does."""
         chosen = audio_format or stt.input_formats()[0]
         await stt.connect(chosen)
+        await self._say(stt, chosen, chunk_ms=chunk_ms, real_time=real_time)
+        events: list[STTEvent] = []
+        async with asyncio.timeout(FINAL_S):
+            async for event in stt.receive():
+                events.append(event)
+                if isinstance(event, Final):
+                    break
+        return events
+
+    async def _say(
+        self, stt: STT, chosen: AudioFormat, *, chunk_ms: int = 20, real_time: bool = False
+    ) -> None:
+        """Send `speech()` and ask for its final."""
         stt.interims_wanted(True)
         stt.speech_started()
         audio = self.speech(chosen)
@@ -57,13 +80,6 @@ class STTConformance(Conformance):
             await _taken(stt.send_audio(audio[start : start + step]))
             await asyncio.sleep(chunk_ms / 1000 if real_time else 0)
         await stt.finalize()
-        events: list[STTEvent] = []
-        async with asyncio.timeout(FINAL_S):
-            async for event in stt.receive():
-                events.append(event)
-                if isinstance(event, Final):
-                    break
-        return events
 
     def test_it_takes_formats_and_reports_known_events(self, server: Server) -> None:
         async def check(subject: Subject) -> None:
@@ -137,6 +153,46 @@ class STTConformance(Conformance):
 
         self.run(server, check)
 
+    @pytest.mark.behaviour("SP-02")
+    def test_a_lost_connection_is_told_and_leaves_nothing_to_be_told_twice(self, server: Server) -> None:
+        """What core builds on when it makes the STT anew; see `patter.providers.stt.STT`."""
+        if type(self).drop_connection is STTConformance.drop_connection:
+            pytest.skip("has no drop_connection(): no connection that can be lost")
+
+        async def check(subject: Subject) -> None:
+            assert isinstance(subject.record, STTRecord)
+            stt = subject.make()
+            chosen = stt.input_formats()[0]
+            await stt.connect(chosen)
+            told: list[STTEvent] = []
+            reading = asyncio.ensure_future(_read(stt, told))
+            try:
+                await self._say(stt, chosen)
+                await _until(lambda: _finals(told) == 1, FINAL_S)
+                some = self.speech(chosen)[: chosen.bytes_for_ms(200)]
+                await _taken(stt.send_audio(some))
+                await self.drop_connection()
+                if subject.record.reconnects:
+                    await self._say(stt, chosen)
+                    await _until(lambda: _finals(told) == 2, FINAL_S)
+                else:
+                    await _until(reading.done, NOTICED_S)
+                    assert isinstance(reading.exception(), ProviderDisconnected)
+                    assert _finals(told) == 1
+                    with pytest.raises(ProviderDisconnected):
+                        await _taken(stt.send_audio(some))
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+                await closed(stt)
+            another = subject.make()
+            events = await self.recognise(another)
+            assert _finals(events) == 1
+            self._assert_understood(events)
+            await closed(another)
+
+        self.run(server, check)
+
     def test_receiving_ends_quietly_when_it_is_closed(self, server: Server) -> None:
         async def check(subject: Subject) -> None:
             stt = subject.make()
@@ -157,3 +213,19 @@ class STTConformance(Conformance):
 async def _taken(sending: Any) -> None:
     if sending is not None and inspect.isawaitable(sending):
         await sending
+
+
+def _finals(events: Sequence[STTEvent]) -> int:
+    return sum(isinstance(event, Final) for event in events)
+
+
+async def _read(stt: STT, told: list[STTEvent]) -> None:
+    """Keep what it tells until it ends or raises."""
+    async for event in stt.receive():
+        told.append(event)  # noqa: PERF401 - what was told before an exception counts
+
+
+async def _until(holds: Callable[[], bool], within_s: float) -> None:
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - of a provider that has nothing to wait for
+            await asyncio.sleep(0.01)
