@@ -21,7 +21,8 @@ class Guardrail:
         name: names it in log lines.
         blocked_terms: words or phrases that block a sentence, found in any case and also within longer words, and
             also where two sentences of one reply hold a phrase between them. At most 200 characters each.
-        check: called with the sentence, True blocks it; may be ``async def``, and has 1 s.
+        check: called with the sentence, True blocks it. It may be ``async def`` and has 1 s; a plain one must be quick,
+            for every call of the process waits for it.
         replacement: spoken instead; for blocked sentences that follow one another only once, and "" for silence.
         fail_closed: what a `check` that raises or takes too long means: False lets the sentence pass, True blocks it.
 
