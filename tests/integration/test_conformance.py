@@ -19,6 +19,7 @@ from patter.testing.conformance import (
     CarrierConformance,
     LLMConformance,
     NoiseFilterConformance,
+    RealtimeConformance,
     STTConformance,
     TTSConformance,
     VADConformance,
@@ -48,6 +49,11 @@ class TestNoiseGate(NoiseFilterConformance):
 
 class TestEspeak(TTSConformance):
     spec = "espeak"
+
+
+class TestParrot(RealtimeConformance):
+    spec = "parrot?delay_ms=100"
+    native_mulaw = True
 
 
 class TestScripted(LLMConformance):
@@ -119,6 +125,7 @@ class TestTwilio(CarrierConformance):
 @pytest.mark.realtime
 class TestMoonshine(STTConformance):
     spec = "moonshine"
+    native_mulaw = True
     words = "It was the best of times, it was the worst of times."
 
     def speech(self, audio_format: AudioFormat) -> bytes:

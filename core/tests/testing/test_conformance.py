@@ -21,6 +21,7 @@ pytest_plugins = ["pytester"]
 class TestFakeTTS(TTSConformance):
     spec = "fake"
     plugins = (fake_plugin,)
+    native_mulaw = True
 
 
 class TestFakeTTSWithOddChunks(TTSConformance):
@@ -36,6 +37,7 @@ class TestFakeLLM(LLMConformance):
 class TestFakeSTT(STTConformance):
     spec = "fake"
     plugins = (fake_plugin,)
+    native_mulaw = True
 
 
 class TestFakeVAD(VADConformance):
@@ -58,6 +60,8 @@ from patter.providers.barge_in import BargeInStrategy
 from patter.providers.tts import TTS
 from patter.testing.conformance import BargeInConformance, TTSConformance
 
+LOUD = bytes([0x9f, 0x1f]) * 240  # 60 ms of µ-law
+
 class Voice(TTS):
     def output_format(self):
         return MULAW_8K
@@ -65,7 +69,7 @@ class Voice(TTS):
     async def synthesize(self, text):
         if text.strip():
             for _ in range(len(text)):
-                yield bytes(480)
+                yield LOUD
 
     async def close(self): ...
 
@@ -83,11 +87,44 @@ def plugin(factory, kind="tts"):
 """
 
 BROKEN = {
+    "declares_pcm_and_speaks_mulaw": (
+        """
+class Broken(Voice):
+    def output_format(self):
+        from patter.audio.formats import PCM16_8K
+        return PCM16_8K
+""",
+        "test_what_it_speaks_is_in_the_format_that_it_declares",
+    ),
+    "declares_mulaw_and_speaks_pcm": (
+        """
+import numpy as np
+tone = (np.sin(np.arange(480) / 3) * 3000).astype("<i2").tobytes()
+
+class Broken(Voice):
+    async def synthesize(self, text):
+        if text.strip():
+            for _ in range(len(text)):
+                yield tone
+""",
+        "test_what_it_speaks_is_in_the_format_that_it_declares",
+    ),
+    "declares_twice_the_rate": (
+        """
+from patter.audio.formats import AudioFormat
+tone = bytes([0x9f, 0x1f]) * 240
+
+class Broken(Voice):
+    def output_format(self):
+        return AudioFormat("mulaw", 16000)
+""",
+        "test_what_it_speaks_is_in_the_format_that_it_declares",
+    ),
     "speaks_blank_text": (
         """
 class Broken(Voice):
     async def synthesize(self, text):
-        yield bytes(480 * max(4, len(text)))
+        yield LOUD * max(4, len(text))
 """,
         "test_blank_text_yields_nothing",
     ),
@@ -106,7 +143,7 @@ class Broken(Voice):
         if text.strip():
             asyncio.ensure_future(asyncio.sleep(60))
             for _ in range(len(text)):
-                yield bytes(480)
+                yield LOUD
                 await asyncio.sleep(0)
 """,
         "test_cancelling_at_any_point_leaves_nothing",
@@ -125,7 +162,7 @@ class Broken(Voice):
     async def synthesize(self, text):
         try:
             for _ in range(len(text) if text.strip() else 0):
-                yield bytes(480)
+                yield LOUD
         finally:
             await asyncio.sleep(0.3)
 """,
@@ -158,7 +195,7 @@ def test_a_broken_voice_fails_the_check_of_its_fault(pytester: pytest.Pytester, 
 
     names = failed(
         pytester,
-        f"{body}\nclass TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Broken),)\n",
+        f"{body}\nclass TestIt(TTSConformance):\n    spec = 'voice'\n    native_mulaw = True\n    plugins = (plugin(Broken),)\n",
         only=check,
     )
 
@@ -168,7 +205,8 @@ def test_a_broken_voice_fails_the_check_of_its_fault(pytester: pytest.Pytester, 
 def test_a_voice_without_fault_passes_all(pytester: pytest.Pytester) -> None:
     assert (
         failed(
-            pytester, "class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Voice),)\n"
+            pytester,
+            "class TestIt(TTSConformance):\n    spec = 'voice'\n    native_mulaw = True\n    plugins = (plugin(Voice),)\n",
         )
         == set()
     )
@@ -215,7 +253,7 @@ def test_a_check_is_changed_with_a_written_reason_alone(
 ) -> None:
     names = failed(
         pytester,
-        f"class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Voice),)\n    {change}\n",
+        f"class TestIt(TTSConformance):\n    spec = 'voice'\n    native_mulaw = True\n    plugins = (plugin(Voice),)\n    {change}\n",
         only="without_a_reason",
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from patter.testing.conformance.common import Conformance as Conformance
     from patter.testing.conformance.llm import LLMConformance as LLMConformance
     from patter.testing.conformance.noise_filter import NoiseFilterConformance as NoiseFilterConformance
+    from patter.testing.conformance.realtime import RealtimeConformance as RealtimeConformance
     from patter.testing.conformance.stt import STTConformance as STTConformance
     from patter.testing.conformance.tts import TTSConformance as TTSConformance
     from patter.testing.conformance.vad import VADConformance as VADConformance
@@ -25,6 +26,7 @@ _HOMES = {
     "Conformance": "patter.testing.conformance.common",
     "LLMConformance": "patter.testing.conformance.llm",
     "NoiseFilterConformance": "patter.testing.conformance.noise_filter",
+    "RealtimeConformance": "patter.testing.conformance.realtime",
     "STTConformance": "patter.testing.conformance.stt",
     "TTSConformance": "patter.testing.conformance.tts",
     "VADConformance": "patter.testing.conformance.vad",

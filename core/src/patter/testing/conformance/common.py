@@ -50,11 +50,14 @@ class Conformance:
     Attributes:
         spec: the reference of the provider.
         plugins: plugins to register, for a provider that is not installed.
+        native_mulaw: for what hears or speaks: whether what is behind it knows µ-law at 8 kHz, which it then has to
+            take and give untouched (SP-03).
     """
 
     kind: ClassVar[ProviderKind]
     spec: ClassVar[str]
     plugins: ClassVar[Sequence[object]] = ()
+    native_mulaw: ClassVar[bool] = False
 
     @pytest.fixture
     def server(self) -> Server:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from patter.audio.formats import AudioFormat
+from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import ProviderDisconnected
 from patter.providers.stt import STT, Final, Interim, SpeechStarted, STTEvent, UtteranceEnd
 from patter.records import ProviderKind, STTRecord
@@ -94,6 +94,24 @@ class STTConformance(Conformance):
 
         self.run(server, check)
 
+    @pytest.mark.behaviour("SP-03")
+    def test_its_formats_are_declared_and_do_not_change(self, server: Server) -> None:
+        """Each once, the same for every call, before it is connected and after; µ-law if that is native."""
+
+        async def check(subject: Subject) -> None:
+            stt, other = subject.make(), subject.make()
+            declared = tuple(stt.input_formats())
+            assert len(set(declared)) == len(declared) > 0
+            assert all(isinstance(one, AudioFormat) for one in declared)
+            assert (MULAW_8K in declared) is self.native_mulaw
+            await self.recognise(stt)
+            assert tuple(stt.input_formats()) == tuple(other.input_formats()) == declared
+            await closed(stt)
+            await closed(other)
+
+        self.run(server, check)
+
+    @pytest.mark.behaviour("SP-03")
     def test_every_format_is_understood(self, server: Server) -> None:
         async def check(subject: Subject) -> None:
             for audio_format in subject.make().input_formats():

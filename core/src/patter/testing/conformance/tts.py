@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from patter.audio.formats import AudioFormat
+from patter.audio.formats import MULAW_8K, AudioFormat
+from patter.audio.g711 import decode
+from patter.audio.mixing import level_dbfs
 from patter.providers.tts import TTS
 from patter.records import ProviderKind, TTSRecord
 from patter.testing.conformance.common import Conformance
@@ -16,6 +18,9 @@ from patter.testing.conformance.subject import Server, Subject, closed
 
 #: closing a synthesis stops it within this, in s (SP-11)
 STOP_S = 0.1
+#: how loud a whole text is spoken, in dBFS, and how fast, in characters per second
+SPEECH_DBFS = (-45.0, -9.0)
+SPEED = (7.0, 28.0)
 LONG = "This is a rather long text, which no voice speaks in one breath. " * 20
 
 
@@ -46,6 +51,26 @@ class TTSConformance(Conformance):
             assert isinstance(declared, AudioFormat)
             await self.work(voice)
             assert voice.output_format() == declared
+            await closed(voice)
+
+        self.run(server, check)
+
+    @pytest.mark.behaviour("SP-03")
+    def test_what_it_speaks_is_in_the_format_that_it_declares(self, server: Server) -> None:
+        """Whole samples, as loud as speech, at the speed of speech; µ-law at 8 kHz if that is native.
+
+        Samples read in the encoding of others are as loud as nobody speaks, and at twice their rate as fast.
+        """
+
+        async def check(subject: Subject) -> None:
+            voice = subject.make()
+            declared = voice.output_format()
+            assert (declared == MULAW_8K) is self.native_mulaw
+            audio = await spoken(voice, LONG)
+            assert len(audio) % declared.bytes_per_sample == 0
+            assert SPEECH_DBFS[0] <= level_dbfs(decode(audio, declared.encoding)) <= SPEECH_DBFS[1]
+            characters_per_s = len(LONG) * 1000 / declared.duration_ms(len(audio))
+            assert SPEED[0] <= characters_per_s <= SPEED[1]
             await closed(voice)
 
         self.run(server, check)
