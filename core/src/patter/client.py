@@ -19,15 +19,17 @@ from patter.callbacks import Callbacks
 from patter.environment import Environment
 from patter.errors import ConfigError, InputError, PatterError
 from patter.phone_settings import effective_agent, phone_settings, read_settings
-from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool, build
+from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool
 from patter.providers.carrier import CallStatus, DialRequest
 from patter.providers.context import ProviderContext
 from patter.server.address import PublicAddress
 from patter.server.admission import Admission
 from patter.server.call_maker import PhoneCallMaker
 from patter.server.line import Trunk
+from patter.server.serving import Serving
 from patter.server.switchboard import Switchboard
 from patter.server.tokens import MediaTokens
+from patter.server.trunks import make_trunks
 from patter.stall_monitor import StallMonitor
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from patter.plugins import HookFailure
     from patter.providers.carrier import Carrier
     from patter.records import CarrierRecord
-    from patter.server.listener import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ SHUTDOWN_S = 10.0
 START_S = 30.0
 #: room of a media token beyond the ring time, in s
 TOKEN_GRACE_S = 5.0
-SWEEP_S = 15.0
 
 
 class Patter:
@@ -99,11 +99,9 @@ class Patter:
         )
         self.switchboard.unavailable_message = self.settings.unavailable_message
         self.switchboard.media_timeout_s = self.settings.media_timeout_s
-        self._listener: Listener | None = None
-        self._started = False
+        self._serving = Serving()
         self._sweeper: asyncio.Task[None] | None = None
-        self._stopped: asyncio.Event | None = None
-        self._ready: asyncio.Future[str] | None = None
+        self._disconnecting: asyncio.Task[None] | None = None
         self.plugins.hook.patter_configure.call_historic(kwargs={"phone": self})
 
     # -- parts that calls are made of
@@ -161,47 +159,44 @@ class Patter:
     @property
     def ready(self) -> asyncio.Future[str]:
         """Done when calls can come in; its result is the address on this machine (LC-01)."""
-        if self._ready is None:
-            self._ready = asyncio.get_running_loop().create_future()
-        return self._ready
+        return self._serving.ready
 
     async def serve(self, agent: Agent, *, port: int | None = None, host: str | None = None) -> None:
         """Answer calls with `agent` until cancelled or `disconnect()`. Raises `ConfigError`, `OSError`."""
         await self.start(agent, port=port, host=host)
-        assert self._stopped is not None
+        stopped = self._serving.stopped
+        assert stopped is not None
         try:
-            await self._stopped.wait()
+            await stopped.wait()
         finally:
-            await asyncio.shield(self.disconnect())
+            if not stopped.is_set():  # else it is over, and perhaps serving again
+                await self.disconnect()
 
     async def start(self, agent: Agent | None, *, port: int | None = None, host: str | None = None) -> None:
         """Listen and return; `serve()` without the waiting."""
-        if self._listener is not None:
-            raise ConfigError("this phone is serving already")
         chosen = self.settings.port if port is None else port
         if isinstance(chosen, bool) or not 0 <= chosen <= 65535:
             raise ConfigError(f"port must be a number from 1 to 65535 (0 takes any free one), not {chosen!r}")
+        if self._disconnecting is not None and not self._disconnecting.done():
+            await asyncio.shield(self._disconnecting)
+        self._serving.begin()
         try:
             async with asyncio.timeout(START_S):
                 await self._start(agent, chosen, host or self.settings.host)
         except BaseException as error:
-            if not self.ready.done() and not isinstance(error, asyncio.CancelledError):
-                self.ready.set_exception(error)
-                self.ready.exception()
+            self._serving.failed(error)
             await self.disconnect()
             raise
 
     async def _start(self, agent: Agent | None, port: int, host: str) -> None:
         from patter.server.application import build_application
-        from patter.server.listener import Listener
 
-        self._started = True
-        self._stopped = asyncio.Event()
-        ready = self.ready
         if agent is not None:
             self.agent = self.complete(agent)
             await self._preload(self.agent)
-        self._make_trunks()
+        if not self.switchboard.trunks and self._carrier_reference is not None:
+            for trunk in make_trunks(self.plugins, self._planner, self._context(), self._carrier_reference):
+                self.add_trunk(trunk.record, trunk.carrier)
         await self.hooks().notify("patter_startup")
         app = build_application(
             {name: trunk.carrier for name, trunk in self.switchboard.trunks.items()},
@@ -211,14 +206,13 @@ class Patter:
             unavailable_message=self.settings.unavailable_message,
         )
         self.plugins.hook.patter_add_routes(app=app, phone=self)
-        self._listener = Listener(app, port, host)
-        await self._listener.start()
+        url = await self._serving.listen(app, port, host)
         if self.settings.webhook_url is None:  # also when serving again, perhaps on another port (LC-02)
-            self._address.settle(self._listener.url)
-        self._sweeper = asyncio.ensure_future(self._sweep())
+            self._address.settle(url)
+        self._sweeper = asyncio.ensure_future(self.switchboard.sweep())
         self.stall_monitor.start()
         self.switchboard.open()
-        ready.set_result(self._listener.url)
+        self._serving.announce()
 
     async def _preload(self, agent: Agent) -> None:
         """Import, validate and load what the default agent needs, before the first call (PW-20)."""
@@ -229,42 +223,14 @@ class Patter:
         if vad is not None:
             self._vads.source(vad, 8000)
 
-    def _make_trunks(self) -> None:
-        if self.switchboard.trunks or self._carrier_reference is None:
-            return
-        from patter.plugins import resolve
-
-        references = self._carrier_reference
-        for reference in (
-            [references]
-            if isinstance(references, str) or not isinstance(references, Sequence)
-            else references
-        ):
-            part = self._planner.part("carrier", reference)
-            resolved = resolve(self.plugins, "carrier", reference)
-            carrier: Any = build(self.plugins, resolved, self._context(), sources=part.sources)
-            record: Any = resolved.record
-            self.add_trunk(record, carrier)
-
     def add_trunk(self, record: CarrierRecord, carrier: Carrier) -> None:
         """Use a carrier object that is there already."""
         self.switchboard.trunks[record.name] = Trunk(record, carrier)
 
-    async def _sweep(self) -> None:
-        """Close the dials that were never heard of again (DB-05)."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            for record in self.calls.sweep(self.environment.clock.monotonic()):
-                line = self.switchboard.line(record.call_id)
-                if line is not None:
-                    self.switchboard.end(line, CallStatus.FAILED, "nothing was heard of this call")
-
     @property
     def url(self) -> str:
         """The address on this machine. Raises `ConfigError` while not serving."""
-        if self._listener is None:
-            raise ConfigError("this phone is not serving")
-        return self._listener.url
+        return self._serving.url
 
     def webhook_url(self, carrier: str, name: str) -> str:
         """The public address of a carrier's webhook, to be entered at the carrier."""
@@ -272,20 +238,24 @@ class Patter:
 
     async def disconnect(self) -> None:
         """End all calls, stop listening, close everything; idempotent. `serve()` works again afterwards (LC-02)."""
-        listener, self._listener = self._listener, None
-        started, self._started = self._started, False
+        if self._disconnecting is None or self._disconnecting.done():
+            self._disconnecting = asyncio.ensure_future(self._disconnect())
+        # Who waits may be cancelled, or may be one of several; it is done once and to the end.
+        await asyncio.shield(self._disconnecting)
+
+    async def _disconnect(self) -> None:
+        begun, listener = self._serving.end()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
         try:
             async with asyncio.timeout(SHUTDOWN_S):
                 await self.switchboard.drain(within_s=5.0)
-                if started:
+                if begun:
                     await self.hooks().notify("patter_shutdown")
                 if listener is not None:
                     await listener.stop()
-                for trunk in self.switchboard.trunks.values():
-                    await trunk.carrier.close()
+                await self.switchboard.close_trunks()
         except TimeoutError:
             logger.error(
                 "shutting down took over %.0f s; what still hangs is left to the process's end", SHUTDOWN_S
@@ -297,11 +267,7 @@ class Patter:
         await self._shared.close()
         self._shared = SharedObjectPool()
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
-        if self._ready is not None and not self._ready.done():
-            self._ready.cancel()
-        self._ready = None
-        if self._stopped is not None:
-            self._stopped.set()
+        self._serving.ended()
 
     # -- calling
 
@@ -323,7 +289,7 @@ class Patter:
         Raises `InputError` for a number that is not E.164, `CallRefusedError` when there is no room, `ProviderError`
         when the carrier refuses, `ConfigError` when the phone is not serving.
         """
-        if self._listener is None or not self.switchboard.trunks:
+        if not self._serving.is_listening or not self.switchboard.trunks:
             raise ConfigError("call: the phone is not serving with a carrier; await phone.ready first")
         name, trunk = next(iter(self.switchboard.trunks.items()))
         if not (_E164.match(to) or (trunk.record.sip and to.startswith("sip:"))):
@@ -362,7 +328,8 @@ class Patter:
         if line is None:
             return
         try:
-            await line.call.hangup()
+            if line.call.carrier_call_id:  # else it is being dialled, and hung up when the carrier has it
+                await line.call.hangup()
         except PatterError as error:
             logger.warning("call %s: the carrier could not be told to hang up: %s", call_id, error)
         self.switchboard.end(line, CallStatus.COMPLETED, "hung up by the application")

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: how often unheard-of dials are looked for, in s; DB-05 asks for 30 at most
+SWEEP_S = 15.0
+
 
 class Switchboard:
     """See `patter.server.desk.CallDesk`, which it is."""
@@ -300,6 +303,22 @@ class Switchboard:
     def lines(self) -> tuple[Line, ...]:
         """All calls in progress."""
         return tuple(self._lines.values())
+
+    async def sweep(self) -> None:
+        """Close the dials that were never heard of again, until cancelled (DB-05)."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for record in self._registry.sweep(self._now()):
+                if (line := self._lines.get(record.call_id)) is not None:
+                    self.end(line, CallStatus.FAILED, "nothing was heard of this call")
+
+    async def close_trunks(self) -> None:
+        """Close the carriers; a failure is logged."""
+        for trunk in self.trunks.values():
+            try:
+                await trunk.carrier.close()
+            except Exception:
+                logger.exception("closing the carrier %s failed", trunk.record.name)
 
     async def drain(self, within_s: float) -> None:
         """Refuse new calls, end those in progress and wait for them, at most that long (LC-08)."""
