@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from patter.errors import ConfigError, ProviderDisconnected
+from patter_espeak import library
 from patter_espeak.config import EspeakConfig
 from patter_espeak.voice import EspeakTTS
 
@@ -239,6 +240,38 @@ def test_pitch_volume_and_language_are_heard(context, make_context):
         assert await speech(EspeakTTS(EspeakConfig(), german), "Guten Tag.")
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("language", "voice"),
+    [
+        ("en-us", b"en-US"),
+        ("en-GB", b"en"),
+        ("en-gb+f3", b"en+f3"),
+        ("de-AT", b"de"),
+        ("fr-fr", b"fr"),
+        ("zh", b"cmn"),
+    ],
+)
+def test_a_language_leads_to_the_voice_that_speaks_it(context, make_context, language, voice):
+    def chosen():
+        return library.load()._native.espeak_GetCurrentVoice().contents.identifier.rpartition(b"/")[2]
+
+    async def scenario():
+        caller = make_context(language=language, shared=context.shared)
+        for config, surroundings in ((EspeakConfig(voice=language), context), (EspeakConfig(), caller)):
+            await speech(EspeakTTS(EspeakConfig(voice="pl"), context), SENTENCE)
+            assert chosen() == b"pl"
+            assert await speech(EspeakTTS(config, surroundings), SENTENCE)
+            assert chosen() == voice
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("voice", ["xx", "xx-GB", "xx+f3"])
+def test_a_language_that_nobody_speaks_is_an_unknown_voice(context, voice):
+    with pytest.raises(ConfigError, match="no voice 'xx"):
+        asyncio.run(EspeakTTS.preload(EspeakConfig(voice=voice), context))
 
 
 def test_an_unknown_voice_is_named_before_the_first_call(context):

@@ -34,6 +34,22 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 Sink = Callable[[bytes], bool]
 
 
+class _Voice(ctypes.Structure):
+    """`espeak_VOICE`: what is asked for, or what is there."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_char_p),
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("reserved", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceSettings:
     """A voice as the engine knows it; `rate` in words per minute, `pitch` 0-99, `volume` in per cent."""
@@ -60,6 +76,7 @@ class Library:
             ctypes.c_void_p,
             ctypes.c_void_p,
         ]
+        native.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
         rate = native.espeak_Initialize(
             _OUTPUT_SYNCHRONOUS, _BLOCK_MS, data_path.encode(), _INITIALIZE_DONT_EXIT
         )
@@ -106,7 +123,7 @@ class Library:
         if settings == self._settings:
             return
         self._settings = None
-        if self._native.espeak_SetVoiceByName(settings.voice.encode()) != _OK:
+        if not self._choose(settings.voice):
             raise ConfigError(
                 f"espeak-ng has no voice {settings.voice!r}; a voice is a language such as en-us, de or fr-fr, "
                 "with a variant such as +f3 if you like"
@@ -118,6 +135,22 @@ class Library:
         ):
             self._native.espeak_SetParameter(parameter, value, 0)
         self._settings = settings
+
+    def _choose(self, voice: str) -> bool:
+        """Whether the engine has a voice of that name or, as most languages go by several, one for that language.
+
+        A voice for German is called "de"; "de-AT" is none's name.
+        """
+        if self._native.espeak_SetVoiceByName(voice.encode()) == _OK:
+            return True
+        language, _, variant = voice.partition("+")
+        wanted = _Voice(languages=language.encode())
+        if self._native.espeak_SetVoiceByProperties(ctypes.byref(wanted)) != _OK:
+            return False
+        if not variant:
+            return True
+        name: bytes = self._native.espeak_GetCurrentVoice().contents.identifier
+        return bool(self._native.espeak_SetVoiceByName(name + b"+" + variant.encode()) == _OK)
 
     def _deliver(self, samples: Any, count: int, _events: Any) -> int:
         """The engine's callback: 0 goes on, 1 stops it."""
