@@ -57,7 +57,8 @@ def options() -> str:
             (
                 "`Patter` takes these as well, in code alone: `plugins` (plugins to register, a sequence), `config` (the "
                 "settings file), `environment` (the clock, randomness and ids; for tests), `manager` (a "
-                "`PluginManager` made by hand)."
+                "`PluginManager` made by hand), and the callbacks `on_call_start`, `on_call_end` and those of the "
+                "[moments of a call](events.md#callbacks-of-a-phone)."
             ),
             "## A settings file",
             (
