@@ -15,7 +15,7 @@ from patter.providers.tts import WordTime
 from patter.testing.machine_driver import MachineDriver
 from patter.testing.simulation.draw import draw
 from patter.testing.simulation.heard_checks import heard_problems, must_be_near_truth
-from patter.testing.simulation.run import quiet_strategies
+from patter.testing.simulation.levels import quiet
 from patter.testing.simulation.stage import Stage
 
 MULAW = AudioFormat(Encoding.MULAW, 8000)
@@ -56,7 +56,7 @@ def test_the_prefix_is_cut_at_a_word_by_word_times_or_in_proportion() -> None:
 @pytest.mark.simulation
 def test_history_holds_no_unsent_word_and_is_right_to_one_word_with_prompt_echoes() -> None:
     interrupted = 0
-    with quiet_strategies():
+    with quiet():
         for seed in itertools.count(40_000_000):
             stage = Stage(draw(seed))
             stage.play()

@@ -41,18 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate; 0 when every promise was kept, 1 when not. Raises `ConfigError` when it cannot start."""
-    if not arguments.machines:
-        raise ConfigError(
-            "whole-stack simulation is not there yet; `patter simulate --machines` simulates the machines of a call"
-        )
     if arguments.calls < 1 or arguments.jobs < 1:
         raise ConfigError("--calls and --jobs are at least 1")
     from patter.environment import SystemClock
-    from patter.testing.simulation.run import simulate_machines
+    from patter.testing.simulation.run import simulate
 
     bar = _Bar(arguments.calls) if sys.stderr.isatty() else None
     progress: Callable[[int], None] = bar.show if bar else lambda _: None
-    outcome = simulate_machines(
+    outcome = simulate(
+        "machines" if arguments.machines else "whole",
         arguments.calls,
         arguments.seed,
         jobs=arguments.jobs,
@@ -95,4 +92,9 @@ def _print(outcome: Outcome) -> None:
         f"{outcome.calls:,} calls, {outcome.events:,} events, {outcome.virtual_s:,.0f} s of calls in "
         f"{outcome.wall_s:.1f} s ({rate:,.0f} calls a second), event log {outcome.event_log_sha256[:16]}"
     )
+    if outcome.speed:
+        print(
+            f"{outcome.speed['virtual_s_per_core_s']:,.0f} s of calls a second and core, "
+            f"{outcome.speed['cost_to_bare_loop']:.1f} times the cost of only passing the messages on"
+        )
     print(f"{len(outcome.violations)} violations" if outcome.violations else "every promise was kept")

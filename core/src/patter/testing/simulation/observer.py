@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 class Observed(Protocol):
     """A call that was played: what the checks look at."""
 
-    script: Script
     record: Record
     carrier: Carrier
     machine: SessionMachine
+
+    @property
+    def script(self) -> Script:
+        """What was played."""
 
     @property
     def t(self) -> float:
@@ -101,6 +104,7 @@ class Observer:
         """The detector heard an edge of the caller's speech."""
         self._speaking = began
         if began:
+            self.record.speech_begins.append(self.t)
             self._accepted.speech_started()
         else:
             self.record.speech_ends.append(self.t)
@@ -109,6 +113,8 @@ class Observer:
         """A final comes; whether it counts is judged by the ledger's own rules."""
         if self.machine.state is not State.ENDED:
             accepted = self._accepted.accepts(text, self.t)
+            if accepted:
+                self.record.signs.append(self.t)
             ended = self.record.speech_ends[-1] if self.record.speech_ends else None
             self.record.finals.append(HeardFinal(self.t, text.strip(), accepted, ended))
 

@@ -1,0 +1,144 @@
+"""What must hold of every whole call, beside the invariants of the machines' simulation, which hold here as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from patter.agent import LLM_ERROR_MESSAGE
+from patter.call.reply_model import TOO_MANY_ROUNDS
+from patter.testing.simulation.invariants import CHECKS as MACHINE_CHECKS
+from patter.testing.simulation.invariants import FRAME_S, TOLERANCE_S, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from patter.testing.whole_call.played_call import PlayedCall
+
+#: tasks and sockets of an ended call are gone within 2 s (LC-03), hooks that watch have 1 s to finish, in s
+TEARDOWN_S = 3.0
+#: `patter_call_ended` may take this long, in s
+HOOK_S = 5.0
+#: an answered call whose media does not come has failed after this, in s
+MEDIA_TIMEOUT_S = 10.0
+
+
+def problems(call: PlayedCall) -> list[Problem]:
+    """Everything that is wrong with a call that is over."""
+    found = [Problem(check.__name__, detail) for check in CHECKS for detail in check(call)]
+    if call.session is not None:
+        for check in (*MACHINE_CHECKS, *SESSION_CHECKS):
+            found += [Problem(check.__name__, detail) for detail in check(call)]
+    return found + [Problem("order", detail) for detail in call.record.problems]
+
+
+def over_once(call: PlayedCall) -> Iterator[str]:
+    """LC-06: `patter_call_ended` and `call_ended` once for each call object."""
+    if len(call.summaries) != 1:
+        yield f"patter_call_ended was called {len(call.summaries)} times"
+    if call.events_of_end != 1:
+        yield f"call_ended came {call.events_of_end} times"
+
+
+def record_kept(call: PlayedCall) -> Iterator[str]:
+    """CC-20: one record per call, with caller, callee and start, and with a status that is final."""
+    records = [one for one in call.records() if one.carrier_call_id == call.far_end.carrier_call_id]
+    if len(records) != 1:
+        yield f"{len(records)} records"
+        return
+    record, expected = records[0], call.numbers
+    if (record.caller, record.callee) != expected:
+        yield f"the record is of {record.caller} and {record.callee}, not of {expected}"
+    if record.started_t != call.placed_at:
+        yield f"the record began at {record.started_t}, the call at {call.placed_at}"
+    if record.is_active:
+        yield f"the record of an ended call says {record.status}"
+
+
+def nothing_left(call: PlayedCall) -> Iterator[str]:
+    """LC-03: no task, timer, socket, provider, place or token of it is there any more."""
+    yield from call.left
+    for summary in call.summaries:
+        yield from (f"leaked: {name}" for name in summary.leaks)
+
+
+def over_in_time(call: PlayedCall) -> Iterator[str]:
+    """No call outlives its hang-up by more than it may."""
+    if call.over_at is None or call.record.frozen:
+        return
+    limit = TEARDOWN_S + (HOOK_S if call.script.hooks else 0.0)
+    if call.record.ended:
+        ended = call.record.ended[0][0]
+        if call.over_at > ended + limit:
+            yield f"ended at {ended}, but over at {call.over_at} only"
+    gone = call.line.gone_at if call.line is not None else None
+    if gone is not None and call.session is not None and not call.record.ended:
+        yield f"the line was gone at {gone}, but the session never ended"
+    if gone is not None and call.record.ended and call.record.ended[0][0] > gone + FRAME_S:
+        yield f"the line was gone at {gone}, but the call ended at {call.record.ended[0][0]} only"
+    if call.session is None and call.over_at > call.placed_at + MEDIA_TIMEOUT_S * 2 + limit:
+        yield f"without media it was over at {call.over_at} only"
+
+
+def clear_goes_out(call: PlayedCall) -> Iterator[str]:
+    """BI-07: the carrier has the clear within one frame of a confirmed interruption."""
+    record = call.record
+    for t, one in record.interruptions:
+        last = record.last_sent.get(one.turn)
+        if one.outcome != "confirmed" or last is None or call.stalls_between(t - FRAME_S, t + FRAME_S):
+            continue
+        if call.gone_by(t + FRAME_S):
+            continue
+        if not any(last - TOLERANCE_S <= clear <= t + FRAME_S for clear in record.clears):
+            yield f"turn {one.turn} was interrupted at {t}, but the clears came at {record.clears}"
+
+
+def greeted(call: PlayedCall) -> Iterator[str]:
+    """The greeting comes first, and is heard in full unless the caller or the application stopped it."""
+    text, record = call.script.settings.first_message, call.record
+    if not text:
+        return
+    if not record.started or record.started[0][1].kind != "greeting" or record.started[0][1].text != text:
+        yield f"the call began with {record.started[:1]}"
+        return
+    turn = record.started[0][1].reply
+    report = next((one for _, one in record.turns if one.turn == turn), None)
+    if report is not None and not report.interrupted and report.text != text and not call.failures:
+        yield f"the greeting {text!r} was said as {report.text!r}, and nothing failed"
+
+
+def answers_what_was_said(call: PlayedCall) -> Iterator[str]:
+    """TN-02, TN-03: the model is asked with the turn's whole text, and what it said is what was spoken."""
+    texts = {start.reply: start.text for _, start in call.record.started if start.user_turn is not None}
+    for reply, asked in call.asked.items():
+        if reply not in texts:
+            yield f"the model was asked for turn {reply}, which answers nobody"
+        elif asked[0] != texts[reply]:
+            yield f"the model was asked {asked[0]!r} for turn {reply}, which answers {texts[reply]!r}"
+
+
+def billed_as_sent(call: PlayedCall) -> Iterator[str]:
+    """What providers charge for is what they were given: every usage is reported once, no frame is sent twice."""
+    if call.usages != call.billed:
+        yield f"the model charged {call.billed} times, {call.usages} were reported"
+    frames = call.line.frames if call.line is not None else 0
+    if call.stt_frames > frames:
+        yield f"the caller spoke {frames} frames, the recogniser got {call.stt_frames}"
+
+
+def nothing_was_stuck(call: PlayedCall) -> Iterator[str]:
+    """The watchdog had nothing to free."""
+    for summary in call.summaries:
+        if summary.metrics.get("stuck_repairs", 0):
+            yield f"{summary.metrics['stuck_repairs']} repairs"
+
+
+def says_all(call: PlayedCall, reply: int, words: list[str]) -> bool:
+    """Whether those words are all that a turn had to say; a model that failed apologises."""
+    start = next(one for _, one in call.record.started if one.reply == reply)
+    expected = (call.said.get(reply, "") if start.user_turn is not None else start.text).split()
+    apologies: tuple[list[str], ...] = ([], LLM_ERROR_MESSAGE.split(), TOO_MANY_ROUNDS.split())
+    return any(words == expected + apology for apology in apologies)
+
+
+CHECKS = (over_once, record_kept, nothing_left, over_in_time)
+SESSION_CHECKS = (clear_goes_out, greeted, answers_what_was_said, billed_as_sent, nothing_was_stuck)
