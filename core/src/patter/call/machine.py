@@ -112,8 +112,8 @@ class SessionMachine:
         if self.state in (State.DRAINING, State.ENDED):
             return []
         self._ending = EndCall(CallStatus.COMPLETED, reason)
-        self.state = State.DRAINING
-        self._drain_deadline = t + DRAIN_S
+        self.state, self._drain_deadline = State.DRAINING, t + DRAIN_S
+        self.playout.resume()  # a caller who speaks meanwhile does not prevent the goodbye
         self._end_if_heard(t)
         return self._take(t)
 
@@ -150,8 +150,11 @@ class SessionMachine:
         if self.state is State.ENDED:
             return []
         self._actions += self.caller.stopped(t)
+        self.silence.broken(t)
         self.barge_in.finalizing = self.caller.finalizing
         self._decide(self.barge_in.speech_ended(t), t)
+        if not self.watch.expects_result(t):  # its words came before what they interrupted was stopped
+            self._after_silence(t)
         return self._take(t)
 
     def _sign_of_life(self, t: float) -> None:
@@ -225,6 +228,8 @@ class SessionMachine:
 
     def digit(self, digit: str, t: float) -> list[Action]:
         """The caller pressed a key."""
+        if self.state is State.ENDED:
+            return []
         self._actions.append(Emit("dtmf", digit))
         self.silence.broken(t)
         return self._take(t)
@@ -232,7 +237,7 @@ class SessionMachine:
     # -- deciding about interruptions
 
     def _decide(self, decision: Interruption | None, t: float) -> None:
-        if decision is None:
+        if decision is None or self.state is State.DRAINING:  # a goodbye is not interrupted, whoever speaks (CC-11)
             self._pause_if_pending(t)
             return
         turn = self.reply.reply if self.reply is not None else 0
