@@ -14,6 +14,7 @@ from patter.call.session_state import State
 from patter.call.turns import RESTART_WINDOW_S, RESTARTS
 from patter.testing.simulation.carrier import AHEAD_S
 from patter.testing.simulation.heard_checks import heard_problems
+from patter.testing.simulation.idle_checks import idle_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -229,6 +230,22 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
             yield f"{line.text!r} was never answered"
 
 
+def told_in_order(stage: Observed) -> Iterator[str]:
+    """TN-10: speech begins before it ends, on each side, and a turn is over before it is answered aloud."""
+    speaking = {"user": False, "agent": False}
+    for place, moment in enumerate(stage.record.moments):
+        side, _, what = moment.partition("_speech_")
+        if what == "eos":
+            if speaking["agent"]:
+                yield f"a turn was over while the agent spoke: {stage.record.moments[: place + 1]}"
+            continue
+        if speaking[side] is (what == "started"):
+            yield f"{moment} was told twice: {stage.record.moments[: place + 1]}"
+        speaking[side] = what == "started"
+    if speaking["agent"]:
+        yield "the end of the agent's speech was never told"
+
+
 CHECKS = (
     finals_counted,
     each_final_once,
@@ -238,6 +255,8 @@ CHECKS = (
     cancel_is_immediate,
     never_far_ahead,
     heard_problems,
+    idle_problems,
+    told_in_order,
     decided_in_time,
     finalize_once,
     ends_once,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heapify
 from typing import TYPE_CHECKING, Any
 
-from patter.call.actions import Action, CancelReply, SendClear, StartReply
+from patter.call.actions import Action, CancelReply, Emit, SendClear, StartReply
 from patter.call.session_state import State
 from patter.providers.carrier import CallStatus
 from patter.providers.stt import Final
@@ -92,6 +92,12 @@ class Stage(MachineClock, Observer):
         if self._told("final", text):
             self.note_final(text)
             self.apply(self.machine.final(Final(text), self.t))
+
+    def on_digit(self, digit: str) -> None:
+        """The caller presses a key."""
+        if self._told("digit", digit):
+            self.record.signs.append(self.t)
+            self.apply(self.machine.digit(digit, self.t))
 
     def on_interrupt(self, _: None) -> None:
         """The application stops the agent."""
@@ -216,8 +222,7 @@ class Stage(MachineClock, Observer):
             self.record.problems.append(f"actions after the end of the call: {actions}")
         for action in actions:
             self.note_action(action)
-            carry_out = self._do.get(type(action))
-            if carry_out is not None:
+            if type(action) is not Emit and (carry_out := self._do.get(type(action))) is not None:
                 carry_out(action)
 
     def says_all(self, reply: int, lines: list[SpokenLine]) -> bool:
@@ -226,5 +231,5 @@ class Stage(MachineClock, Observer):
 
     def kick(self) -> None:
         """Audio was added: send what may be sent now."""
-        if self.machine.state is not State.ENDED:
+        if not self.record.ended:
             self.tick()
