@@ -259,7 +259,7 @@ class SessionMachine:
     def interrupt(self, t: float) -> list[Action]:
         """Stop the agent, because the application asked for it; what the caller said meanwhile is answered now."""
         if self.state is State.SPEAKING:
-            self._interrupt(t)
+            self._decide(self.barge_in.stopped(t), t)
             self._after_silence(t)
         return self._take(t)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from patter.testing.simulation.observer import Observed
+    from patter.testing.simulation.record import Record
 
 #: one frame of audio (the pacer's grid included), in s
 FRAME_S = 0.02
@@ -117,7 +118,7 @@ def stops_have_a_reason(stage: Observed) -> Iterator[str]:
     """BI-01, BI-02, BI-06: audible speech is given up only past the gate, for a confirmed interruption, or on request."""
     record, gate_s = stage.record, stage.script.barge_in.gate_s
     own_account = {start.reply for _, start in record.started if start.kind != "reply"}
-    confirmed = {(t, one.turn) for t, one in record.interruptions if one.outcome == "confirmed"}
+    confirmed = _stopped_by_caller(record)
     for t, turn in confirmed:
         first = record.first_sent.get(turn)
         if first is None or t < first:
@@ -130,6 +131,13 @@ def stops_have_a_reason(stage: Observed) -> Iterator[str]:
                 yield f"turn {one.reply} was cut off at {one.t} by {one.cause}"
         elif one.cause not in APPLICATION and (one.cause != "final" or one.reply in own_account):
             yield f"turn {one.reply} was given up unheard at {one.t} by {one.cause}"
+
+
+def _stopped_by_caller(record: Record) -> set[tuple[float, int]]:
+    """The confirmed interruptions that no application asked for: when, and of which turn."""
+    return {
+        (t, one.turn) for t, one in record.interruptions if one.outcome == "confirmed" and not one.requested
+    }
 
 
 def _late_final(stage: Observed, t: float, first: float) -> bool:
@@ -221,7 +229,7 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
         return
     record = stage.record
     last_final = max((final.t for final in record.finals if final.accepted), default=0.0)
-    if any(t > last_final for t, one in record.interruptions if one.outcome == "confirmed"):
+    if any(t > last_final for t, _ in _stopped_by_caller(record)):
         return  # the words that interrupted never came; asking the recogniser for them is the watch's business
     lines = stage.machine.conversation.transcript
     aside = {word for line in lines if line.backchannel for word in line.text.split()}
