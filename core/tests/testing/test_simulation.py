@@ -397,8 +397,11 @@ def test_a_violation_is_shown_short_and_can_be_replayed(
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--machines", "--calls", "50", "--seed", "7", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert set(shown) == {"calls", "violations", "events", "event_log_sha256", "virtual_s", "wall_s"}
+    assert set(shown) == {
+        *("calls", "violations", "events", "event_log_sha256", "virtual_s", "wall_s", "calls_per_core_s")
+    }
     assert (shown["calls"], shown["violations"]) == (50, [])
+    assert shown["calls_per_core_s"] == pytest.approx(50 / shown["wall_s"], rel=0.1)
     assert main(["simulate", "--machines", "--calls", "50", "--seed", "7"]) == 0
     assert shown["event_log_sha256"][:16] in capsys.readouterr().out
     assert main(["simulate", "--machines", "--calls", "0"]) == 2

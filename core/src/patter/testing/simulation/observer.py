@@ -131,7 +131,7 @@ class Observer:
     def note_action(self, action: Action) -> None:
         """The machine wants something."""
         if type(action) is Emit:
-            self._emitted(action)
+            self.note_event(action)
         elif (noted := self._noted.get(type(action))) is not None:
             noted(action)
 
@@ -156,7 +156,8 @@ class Observer:
         self.record.ended.append((self.t, action))
         self.note(7, 0, "  end: %s", action.reason)
 
-    def _emitted(self, action: Emit) -> None:
+    def note_event(self, action: Any) -> None:
+        """The machine tells the observers of the call something."""
         event = action.event
         if event in MOMENTS:
             self.record.moments.append(event)
