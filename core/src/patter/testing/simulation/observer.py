@@ -181,9 +181,10 @@ class Observer:
         if record.trace is not None:
             whose = "" if turn is None else f" of turn {turn}"
             record.trace.append(f"{t:9.3f}  → audio{whose} from sample {start}, {len(payload)} bytes")
-        reply = self._reply_at(start)
-        if reply not in record.first_sent:
-            record.first_sent[reply] = t
+        lines = record.lines
+        # nearly always the newest, of which the audio is
+        reply = lines[-1].reply if lines and start >= lines[-1].start else self._reply_at(start)
+        record.first_sent.setdefault(reply, t)
         record.last_sent[reply] = t
 
     def note_clear(self) -> list[str]:
