@@ -237,9 +237,8 @@ class SessionMachine:
     # -- deciding about interruptions
 
     def _decide(self, decision: Interruption | None, t: float) -> None:
-        if (
-            decision is None or self.state is State.DRAINING
-        ):  # a goodbye is not interrupted, whoever speaks (CC-11)
+        # a goodbye is not interrupted, whoever speaks (CC-11)
+        if decision is None or self.state is State.DRAINING:
             self._pause_if_pending(t)
             return
         turn = self.reply.reply if self.reply is not None else 0
