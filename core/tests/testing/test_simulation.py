@@ -320,7 +320,12 @@ def _every_end_of_speech_is_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CallerSpeech, "_tell_over", lambda self: (Emit("user_speech_ended"),))
 
 
+def _a_goodbye_may_take_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("patter.call.machine.DRAIN_S", 1_000.0)
+
+
 DEFECTS: tuple[Plant, ...] = (
+    _a_goodbye_may_take_for_ever,
     _gate_opens_at_dispatch,
     _interrupt_does_not_cancel,
     _interrupt_does_not_clear,
