@@ -56,13 +56,13 @@ def finals_counted(stage: Observed) -> Iterator[str]:
 def each_final_once(stage: Observed) -> Iterator[str]:
     """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
     finals = [final.text.split() for final in stage.record.finals if final.accepted]
-    said = _count(words[-1].rstrip(".") for words in finals)
-    longer = _count(word for words in finals for word in set(words[:-1]))
+    said = _count([words[-1].rstrip(".") for words in finals])
+    longer = _count([word for words in finals if len(words) > 1 for word in set(words[:-1])])
     conversation = stage.machine.conversation
     answered = [message.content for message in conversation.history if message.role == "user"]
     left = [line.text for line in conversation.transcript if line.unanswered]
     entries = [[word.rstrip(".") for word in text.split()] for text in (*answered, *left)]
-    found = _count(word for words in entries for word in set(words))
+    found = _count([word for words in entries for word in (set(words) if len(words) > 1 else words)])
     for word, times in said.items():
         most = times + longer.get(word, 0)
         if not 1 <= found.get(word, 0) <= most:
@@ -72,8 +72,9 @@ def each_final_once(stage: Observed) -> Iterator[str]:
 
 def _count(words: Iterable[str]) -> dict[str, int]:
     counts: dict[str, int] = {}
+    known = counts.get
     for word in words:
-        counts[word] = counts.get(word, 0) + 1
+        counts[word] = known(word, 0) + 1
     return counts
 
 

@@ -222,5 +222,5 @@ class Observer:
 
     def log_bytes(self) -> bytes:
         """The event log and what was said, as one piece to be hashed."""
-        said = [(line.role, line.text) for line in self.machine.conversation.transcript]
-        return array("d", self.record.log).tobytes() + repr(said).encode()
+        said = "\n".join([f"{line.role} {line.text}" for line in self.machine.conversation.transcript])
+        return array("d", self.record.log).tobytes() + said.encode()
