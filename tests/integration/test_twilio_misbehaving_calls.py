@@ -32,7 +32,10 @@ LIMIT_S = 60.0
 GREETING = 0
 #: of a word of the agent, at 5 ms each
 CHARACTERS = 40
-WORD = re.compile(r"r(\d\d)w(\d\d)[a-z]*\.?")
+#: the letter of its reply and that of its place: the first 10 ms of a word tell what it is
+WORD = re.compile(r"([A-Z])([a-l])(?=x|\.|$)")
+#: a whole word of a caller
+SAID = re.compile(r"c\d\ds\dp\d\d")
 
 
 def spoken(reply: int, words: int) -> str:
@@ -40,8 +43,13 @@ def spoken(reply: int, words: int) -> str:
     made = []
     for number in range(words):
         end = "." if number % 3 == 2 or number == words - 1 else ""
-        made.append(f"r{reply:02}w{number:02}".ljust(CHARACTERS - 1 - len(end), "x") + end)
+        made.append((chr(65 + reply) + chr(97 + number)).ljust(CHARACTERS - 1 - len(end), "x") + end)
     return " ".join(made)
+
+
+def words_in(text: str) -> list[tuple[int, int]]:
+    """The words of the agent in a text: the number of each one's reply, and its place in that."""
+    return [(ord(reply) - 65, ord(place) - 97) for reply, place in WORD.findall(text)]
 
 
 @dataclass
@@ -286,8 +294,8 @@ class Caller:
         def noting(audio: bytes, t: float) -> None:
             nonlocal text
             text = (text + self._carrier.read(audio))[-400:]
-            for reply, word in WORD.findall(text):
-                self.sent[int(reply)] = max(self.sent[int(reply)], int(word) + 1)
+            for reply, place in words_in(text):
+                self.sent[reply] = max(self.sent[reply], place + 1)
             queue(audio, t)
 
         playback.queue = noting
@@ -295,14 +303,14 @@ class Caller:
 
 def words_heard(text: str) -> Counter[int]:
     """How many words of each reply the caller heard, whole ones and the beginning of one."""
-    return Counter(int(reply) for reply, _ in WORD.findall(text))
+    return Counter(reply for reply, _ in words_in(text))
 
 
 def said_of(entry: Any) -> tuple[int, list[int]]:
     """The reply that an entry of the transcript is of, and the places of its words."""
-    found = WORD.findall(entry.text)
+    found = words_in(entry.text)
     assert len({reply for reply, _ in found}) <= 1, entry
-    return (int(found[0][0]) if found else -1), [int(word) for _, word in found]
+    return (found[0][0] if found else -1), [place for _, place in found]
 
 
 def problems(watched: Watched, caller: Caller, call: Any, summary: Any, heard: str) -> list[str]:
@@ -320,10 +328,10 @@ def problems(watched: Watched, caller: Caller, call: Any, summary: Any, heard: s
     found += heard_problems(plan, caller, summary, heard)
     kept = [one.content for one in summary.history if one.role == "user"]
     kept += [one.text for one in summary.transcript if one.unanswered]
-    for text in watched.finals:
-        count = sum(text in one for one in kept)
+    for word in (word for text in watched.finals for word in SAID.findall(text)):
+        count = sum(word in one for one in kept)
         if count != 1:
-            found.append(f"{text!r} is in {count} entries of {kept}")
+            found.append(f"{word!r} is in {count} entries of {kept}")
     return found
 
 
