@@ -96,6 +96,8 @@ class MachineClock:
         self._order = 0
         self._ticked = 0
         self.frozen_until = 0.0
+        self._deadline: float | None = None
+        self._deadline_known = False
 
     def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
         """Do something at a time."""
@@ -119,7 +121,7 @@ class MachineClock:
                 if t < at:
                     if t > until:
                         break
-                    self.t, self._ticked = t, tick
+                    self.t, self._ticked, self._deadline_known = t, tick, True
                     self.tick()
                     continue
             if at > until or at == inf:
@@ -133,7 +135,7 @@ class MachineClock:
 
     def due(self) -> float | None:
         """When something is due, as the session reckons it; a frozen process finds out later. None for never."""
-        due = self.machine.deadline(self.t)
+        self._deadline = due = self.machine.deadline(self.t)
         if due is None:
             return None
         playout = self.machine.playout.due_at(self.t)
@@ -144,10 +146,12 @@ class MachineClock:
     def tick(self) -> None:
         """What the pacer does."""
         machine, t = self.machine, self.t
+        # one that comes with the audio sent now, such as the gate's, lies ahead
+        deadline = self._deadline if self._deadline_known else machine.deadline(t)
+        self._deadline_known = False
         if self.takes_audio():
             for chunk in machine.playout.step(t):
                 self.send(chunk)
-        deadline = machine.deadline(t)
         if (deadline is not None and deadline <= t) or machine.playout.finished(t):
             self.apply(machine.time_passed(t))
 
