@@ -82,12 +82,13 @@ class Lineup:
         self._interims_wanted = False
         assert context.carrier_format is not None
         self._carrier_format: AudioFormat = context.carrier_format
-        self._stt = cast("STT | None", self._make("stt"))
-        self.noise_filter = cast("NoiseFilter | None", self._make("noise_filter"))
+        self._failure: Exception | None = None
+        self._stt = cast("STT | None", self._first("stt"))
+        self.noise_filter = cast("NoiseFilter | None", self._first("noise_filter"))
         agent = plan.agent
         self.voice = Voice(
-            llm=cast("LLM | None", self._make("llm")),
-            tts=cast("TTS | None", self._make("tts")),
+            llm=cast("LLM | None", self._first("llm")),
+            tts=cast("TTS | None", self._first("tts")),
             tools=None,
             pipeline=self._pipeline(),
             guardrails=agent.guardrails,
@@ -97,9 +98,15 @@ class Lineup:
             llm_error_message=agent.llm_error_message,
         )
         self.strategies: list[BargeInStrategy] = [
-            GuardedStrategy(cast("BargeInStrategy", self._build(part)), part.reference, self.clock)
+            GuardedStrategy(cast("BargeInStrategy", strategy), part.reference, self.clock)
             for part in plan.strategies
+            if (strategy := self._attempt(part)) is not None
         ]
+
+    def check(self) -> None:
+        """Raise what kept a provider from being made; `close()` releases those that were."""
+        if self._failure is not None:
+            raise self._failure
 
     def _pipeline(self) -> CallPipeline:
         call, hooks = self._call, self._plan.agent.pipeline
@@ -114,6 +121,18 @@ class Lineup:
             read_history=lambda: call.history,
         )
         return CallPipeline(hooks, context)
+
+    def _first(self, kind: ProviderKind) -> object:
+        part = self._parts.get(kind)
+        return None if part is None else self._attempt(part)
+
+    def _attempt(self, part: Part) -> object:
+        """A provider for the start of the call; after a failure none is made any more."""
+        try:
+            return None if self._failure is not None else self._build(part)
+        except Exception as error:
+            self._failure = error
+            return None
 
     def _make(self, kind: ProviderKind) -> object:
         part = self._parts.get(kind)

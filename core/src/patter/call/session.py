@@ -123,12 +123,17 @@ class CallSession:
             self.apply(self._machine.end(CallStatus.COMPLETED, "the server is shutting down", self.now()))
         return await self._close()
 
+    def prepare(self) -> None:
+        """Open what hears the caller; before `run()`. Raises what kept a provider from being made: then `discard()`."""
+        self._lineup.check()
+        self._listening = self._hearing.open(self._ledger)
+
     async def discard(self) -> None:
         """Release what was made for a call that is not carried after all."""
         await self._lineup.close()
+        await self._ledger.close_all()
 
     def _open(self) -> None:
-        self._listening = self._hearing.open(self._ledger)
         self._call.attach(self)
         self._tasks.start("reader", self._read())
         self._tasks.start("writer", self._outbox.run())
