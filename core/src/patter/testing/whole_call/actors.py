@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from patter.testing.whole_call.played_call import PlayedCall
 
 
+#: events of which the engine is not told in the same step; a trace shows them when they happen
+UNTOLD = frozenset(
+    {
+        *("freeze", "stall", "drop", "digit", "odd_message", "odd_mark", "recogniser_fails"),
+        *("transfer", "keys", "hang_up_by_application"),
+    }
+)
+
+
 class Actors:
     """They act on one call."""
 
@@ -28,12 +37,15 @@ class Actors:
     def schedule(self) -> list[asyncio.TimerHandle]:
         """Set a timer for everything that the script holds."""
         loop, script = self._call.loop, self._call.script
-        timers = [
-            loop.call_at(t, getattr(self, f"on_{what}"), argument) for t, what, argument in script.events
-        ]
+        timers = [loop.call_at(t, self._act, what, argument) for t, what, argument in script.events]
         timers += [loop.call_at(t, self.report, status) for t, status in script.statuses]
         timers.append(loop.call_at(script.hangs_up_at, self.hang_up))
         return timers
+
+    def _act(self, what: str, argument: Any) -> None:
+        if what in UNTOLD:
+            self._call.note(20, 0, "%s %r", what, argument)
+        getattr(self, f"on_{what}")(argument)
 
     def on_speech_started(self, _: None) -> None:
         """The caller makes a sound; without a detector the recogniser says so."""
@@ -142,6 +154,7 @@ class Actors:
 
     def report(self, status: str) -> None:
         """The carrier reports on the call."""
+        self._call.note(21, 0, "the carrier reports: %s", status)
         report = StatusReport(self._call.far_end.carrier_call_id, CallStatus(status))
         self._call.exchange.hosts[self._call.carrier_name].call_status(report)
 

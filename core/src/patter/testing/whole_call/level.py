@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from patter.testing.simulation.levels import Cost, Played
-from patter.testing.virtual_loop import VirtualTimeDeadlock, VirtualTimeLimitExceeded, VirtualTimeLoop
+from patter.testing.virtual_loop import (
+    LeakedTasksError,
+    VirtualTimeDeadlock,
+    VirtualTimeLimitExceeded,
+    VirtualTimeLoop,
+    run_virtual,
+)
 from patter.testing.whole_call.bare_loop import pass_messages
 from patter.testing.whole_call.checks import problems
 from patter.testing.whole_call.exchange import Exchange, installed_far_ends
@@ -32,6 +38,7 @@ class WholeLevel:
     def __init__(self) -> None:
         self._far_ends = installed_far_ends()
         self._exchange: Exchange | None = None
+        self._seeds: set[int] = set()
 
     def draw(self, seed: int) -> WholeScript:
         """The script of a seed."""
@@ -48,11 +55,8 @@ class WholeLevel:
 
     def play_call(self, script: Script, *, trace: bool = False, log: bool = False) -> PlayedCall:
         """Play it, and return the call to look at."""
-        if self._exchange is None:
-            self._exchange = Exchange(self._far_ends)
-        call = PlayedCall(cast("WholeScript", script), self._exchange, trace=trace, log=log)
+        call = PlayedCall(cast("WholeScript", script), self._phone_for(script), trace=trace, log=log)
         loop = VirtualTimeLoop()
-        loop.time_limit_s = LONGEST_S
 
         def lost(_: object, context: dict[str, Any]) -> None:
             call.record.problems.append(
@@ -61,16 +65,26 @@ class WholeLevel:
 
         loop.set_exception_handler(lost)
         try:
-            loop.run_until_complete(call.play(loop))
-        except (VirtualTimeDeadlock, VirtualTimeLimitExceeded) as error:
+            run_virtual(call.play(loop), loop=loop, timeout_s=LONGEST_S)
+        except (LeakedTasksError, VirtualTimeDeadlock, VirtualTimeLimitExceeded) as error:
             call.record.problems.append(str(error))
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
         return call
 
+    def _phone_for(self, script: Script) -> Exchange:
+        """The phone, or a new one: a phone remembers its calls, and those of one seed have the same ids."""
+        if self._exchange is None or script.seed in self._seeds:
+            self._exchange = Exchange(self._far_ends)
+            self._seeds.clear()
+        self._seeds.add(script.seed)
+        return self._exchange
+
     def measure(self, script: Script, now: Callable[[], float], cost: Cost) -> None:
         """Play it once more against the clock, then only pass its messages on."""
+        self._exchange = Exchange(self._far_ends)
+        self._seeds.clear()
         began = now()
         call = self.play_call(script, log=True)
         problems(call)

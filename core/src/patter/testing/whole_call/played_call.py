@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from patter.call.actions import Action, StartReply
 from patter.call.call import Call
 from patter.call.types import CallFailure, CallSummary
+from patter.errors import ConfigError
 from patter.providers.carrier import CallOffer, Connect, DialRequest
 from patter.providers.stt import Final, Interim, SpeechStarted, STTEvent
 from patter.testing.simulation.observer import Observer
@@ -287,7 +288,9 @@ class PlayedCall(Observer):
     # -- the providers' side
 
     def opened(self, kind: str) -> None:
-        """A provider was made."""
+        """A provider is being made. Raises `ConfigError` where the script says that it cannot be."""
+        if self.script.unmade == kind:
+            raise ConfigError(f"the simulated {kind} cannot be made")
         self._made[kind] += 1
 
     def closed(self, kind: str) -> None:

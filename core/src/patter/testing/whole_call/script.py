@@ -93,6 +93,7 @@ class WholeScript(Script):
         ending: how the caller's side ends it.
         hooks: (hook, how it misbehaves).
         statuses: (time, status) of the carrier's callbacks.
+        unmade: the kind of provider that cannot be made; "" when all can.
     """
 
     far_end: float
@@ -104,7 +105,7 @@ class WholeScript(Script):
     voices: tuple[VoicePlan, ...]
     hooks: tuple[tuple[str, str], ...]
     statuses: tuple[tuple[float, str], ...]
-    order: tuple[float, ...]
+    unmade: str
 
 
 #: hooks that may misbehave, and how
@@ -172,7 +173,7 @@ def draw_whole(seed: int) -> WholeScript:
         statuses=tuple(
             (hangs_up_at * 1.2 * random(), choose(random, STATUSES)) for _ in range(int(4 * random()))
         ),
-        order=tuple(random() for _ in range(8)),
+        unmade=choose(random, ("stt", "llm", "tts", "vad")) if random() < 0.015 else "",
     )
 
 
@@ -183,9 +184,9 @@ def _caller(random: Callable[[], float], manual: bool) -> list[tuple[float, str,
     while len(caller.events) < target:
         caller.gap()
         kind = random()
-        if kind < 0.84:
+        if kind < 0.82:
             caller.utterance()
-        elif kind < 0.94:
+        elif kind < 0.9:
             caller.other(manual)
         else:
             _mishap(caller)
@@ -197,17 +198,21 @@ def _caller(random: Callable[[], float], manual: bool) -> list[tuple[float, str,
 def _mishap(caller: CallerDrawing) -> None:
     """What only a whole stack can meet."""
     kind, t = caller.random(), caller.t + 0.3 * caller.random()
-    if kind < 0.4:
+    if kind < 0.25:
         caller.add(t, "digit", "0123456789*#ABCD"[int(16 * caller.random())])
-    elif kind < 0.55:
-        caller.add(t, "recogniser_fails", "ends" if kind < 0.45 else "raises")
-    elif kind < 0.75:
+    elif kind < 0.4:
+        caller.add(t, "recogniser_fails", "ends" if kind < 0.32 else "raises")
+    elif kind < 0.5:
         caller.add(t, "odd_message", int(5 * caller.random()))
+    elif kind < 0.7:
+        caller.add(t, "stall", 0.4 * caller.random() if kind < 0.6 else 6.0 * caller.random())
     elif kind < 0.8:
-        caller.add(t, "hang_up_by_application")
+        caller.add(t, "freeze", 0.5 * caller.random())
     elif kind < 0.84:
+        caller.add(t, "hang_up_by_application")
+    elif kind < 0.88:
         caller.add(t, "transfer", "+15550007777")
-    elif kind < 0.87:
+    elif kind < 0.91:
         caller.add(t, "drop")
     else:
         caller.add(t, "keys", "12w#")
