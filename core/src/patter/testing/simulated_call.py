@@ -70,6 +70,7 @@ class SimulatedCall:
         dialled: Dialled | None = None,
         limit_s: float = LIMIT_S,
         echo_s: float = 0.0,
+        ring_s: float = 0.0,
     ) -> None:
         self.phone = phone
         self.agent = agent
@@ -88,6 +89,7 @@ class SimulatedCall:
         self._dialled = dialled
         self._limit_s = limit_s
         self._echo_s = echo_s
+        self._ring_s = ring_s
         self._ear: Ear | None = None
         self._mouth: Mouth | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,8 +136,11 @@ class SimulatedCall:
             answer = await carrier.host.incoming_call(offer)
         if isinstance(answer, Refuse):
             self.refusal = answer
-        else:
-            self._open(carrier, answer)
+            return
+        carrier.scenes.bind(answer.call_id, self.scene)
+        if self._ring_s:
+            await asyncio.sleep(self._ring_s)
+        self._open(carrier, answer)
 
     def _open(self, carrier: FakeCarrier, answer: Connect) -> None:
         switchboard = self.phone.switchboard
@@ -147,7 +152,6 @@ class SimulatedCall:
             )
         self.call = entry.call
         self.call.on("failed", self.failures.append)
-        carrier.scenes.bind(answer.call_id, self.scene)
         carrier.connect_line(self.carrier_call_id, self._carrier_ends)
         self._ear = Ear(carrier.format, self.scene.voice)
         line = self.line = SimulatedLine(carrier.format, self._ear, echo_s=self._echo_s)
