@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -81,9 +82,13 @@ def test_the_tests_on_a_page_pass(page, tmp_path):
         text=True,
         timeout=120,
     )
-    written = sum(block.source.count("\nasync def test_") for block in blocks(page, "python"))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{written} passed" in done.stdout
+    assert "warning" not in done.stdout
+    passed = int(re.search(r"(\d+) passed", done.stdout)[1])
+    written = sum(block.source.count("\nasync def test_") for block in blocks(page, "python"))
+    # A suite that a class on the page derives from has many of its own.
+    has_suite = any("Conformance):" in block.source for block in blocks(page, "python") if block.file)
+    assert passed > written if has_suite else passed == written
 
 
 def test_the_strategy_of_the_page_is_the_one_of_the_repository():

@@ -49,6 +49,7 @@ class TestNoiseGate(NoiseFilterConformance):
 
 class TestEspeak(TTSConformance):
     spec = "espeak"
+    native_mulaw = False
 
 
 class TestParrot(RealtimeConformance):

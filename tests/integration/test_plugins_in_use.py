@@ -15,6 +15,7 @@ import pytest
 from patter import TTSRecord, hookimpl
 from patter.audio.formats import MULAW_8K
 from patter.errors import ProviderNotFoundError
+from patter.providers.carrier import CallStatus
 from patter.providers.tts import TTS
 
 EARS = """
@@ -268,7 +269,7 @@ def test_a_set_up_hook_that_raises_costs_its_call_alone(carrier):
             refused = await served.ring("+15550000001")
             await served.ended(refused, total=1)
             assert len(closed) == 1  # what was made for it
-            assert (refused.spoken, served.summaries[0].connected) == (["Busy."], False)
+            assert (refused.spoken, served.summaries[0].outcome) == (["Busy."], CallStatus.FAILED)
             await served.hears(good, "Hello.")
             await served.listening(good)
             await served.talk(good, "fine here")

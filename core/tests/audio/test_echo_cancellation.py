@@ -120,6 +120,36 @@ def test_speech_like_audio_is_cancelled_too():
     assert loss_db(near, out, rate, 2.0, 6.0) >= 10
 
 
+REFERENCES = {
+    "tone": lambda t: 8000 * np.sin(2 * np.pi * 440 * t),
+    "two tones": lambda t: 4000 * np.sin(2 * np.pi * 1000 * t) + 4000 * np.sin(2 * np.pi * 1037 * t),
+    "keys": lambda t: 8000 * np.sin(2 * np.pi * (400 + 50 * (t * 2 // 1 % 12)) * t),
+    "square": lambda t: 8000 * np.sign(np.sin(2 * np.pi * 100 * t + 0.1)),
+    "one level": lambda t: np.full(t.size, 6000.0),
+    "clicks": lambda t: np.where(np.arange(t.size) % 800 == 0, 20_000, 0.0),
+    "one frame for ever": lambda t: np.resize(np.random.default_rng(6).standard_normal(160) * 4000, t.size),
+    "siren": lambda t: 8000 * np.sin(2 * np.pi * (200 * t + 200 * t**2)),
+    "full scale": lambda t: np.where(np.random.default_rng(6).random(t.size) < 0.5, 32767, -32768.0),
+    "hiss": lambda t: np.random.default_rng(6).standard_normal(t.size) * 70,
+}
+
+
+@pytest.mark.parametrize("size", [37, 80, 160, 320])
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+def test_no_reference_makes_the_filter_unstable(name, size):
+    """Those of few frequencies would: most filters that fit a tone fit nothing else."""
+    far = samples(REFERENCES[name](np.arange(8000 * 6) / 8000))
+    near = samples(echo_of(far, path(8000, 10, 0.3)))
+    canceller = EchoCanceller(8000)
+    for at in range(0, near.size, size):
+        out = canceller.process(near[at : at + size], far[at : at + size])
+        assert np.abs(canceller.response).max() < 2
+        assert (
+            np.square(out, dtype=float).sum()
+            <= np.square(near[at : at + size], dtype=float).sum() * 1.01 + size
+        )
+
+
 def test_the_caller_is_heard_while_both_talk_and_the_filter_keeps_what_it_has_learnt():
     rate = 8000
     far = samples(noise_like(4.0, rate))

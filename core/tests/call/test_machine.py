@@ -8,10 +8,16 @@ import pytest
 
 from patter.call.barge_in import BargeInSettings
 from patter.call.session_state import SessionSettings, State
+from patter.call.types import BargeInOutcome
 from patter.providers.barge_in import BargeInEvent, BargeInStrategy, Verdict
 from patter.testing.machine_driver import MachineDriver, Replies
 
 ANSWER = ("This is the first sentence of the answer.", "And here is the second one of it.")
+
+
+class Never(BargeInStrategy):
+    def evaluate(self, event: BargeInEvent) -> bool:
+        return False
 
 
 class Confirm(BargeInStrategy):
@@ -297,6 +303,20 @@ def test_an_application_request_has_the_same_effects_once() -> None:
     assert call.machine.playout.waiting_marks == 0
     assert len(call.log.named("agent_speech_ended")) == 1
     assert all(t <= 2.0 for t, _ in call.log.sent)
+    ((_, outcome),) = call.log.named("interruption")
+    assert outcome == BargeInOutcome(1, "confirmed", "", 0.0, requested=True)
+    assert call.machine.interruptions == 1
+
+
+def test_an_application_request_ends_a_pending_interruption_from_its_start() -> None:
+    call = asked("confirm", Never())
+    call.speech(1.8, 2.6)
+    call.at(1.9, lambda: call.apply(call.machine.interim("well", call.t)))
+    call.at(2.0, lambda: call.apply(call.machine.interrupt(call.t)))
+    call.run(4.0)
+    ((_, outcome),) = call.log.named("interruption")
+    assert outcome == BargeInOutcome(1, "confirmed", "well", pytest.approx(200.0), requested=True)
+    assert call.log.clears == [pytest.approx(2.0)]
 
 
 @pytest.mark.behaviour("BI-24")

@@ -235,3 +235,53 @@ def test_ten_thousand_silent_dials_leave_no_growth() -> None:
     assert registry.active() == ()
     assert len(registry.finished()) == 500
     assert len(registry._by_carrier) == 500
+
+
+# -- a call whose end is still being told
+
+
+@pytest.mark.parametrize("news", ["report", "update", "early report", "sweep"])
+def test_a_held_call_stays_active_whatever_ends_it_until_it_is_released(news: str) -> None:
+    registry = MemoryCallRegistry()
+    registry.hold("call_1")
+    if news == "early report":
+        registry.report("twilio", StatusReport("CA1", CallStatus.BUSY, reason="busy"), 101.0)
+    opened = registry.add(dialled())
+    assert opened.is_active
+    bound = registry.bind("call_1", "CA1")
+    if news == "report":
+        bound = registry.report("twilio", StatusReport("CA1", CallStatus.BUSY, reason="busy"), 101.0)
+    elif news == "update":
+        bound = registry.update("call_1", CallStatus.FAILED, 101.0, reason="no route")
+    elif news == "sweep":
+        (bound,) = registry.sweep(1000.0)
+        assert registry.sweep(1000.0) == ()
+    assert bound is not None
+    assert not bound.is_active  # whoever brought the news learns of it
+    assert [record.call_id for record in registry.active()] == ["call_1"]
+    assert registry.finished() == ()
+    kept = registry.get("call_1")
+    assert kept is not None
+    assert kept.is_active
+
+    # what comes later completes the end and does not change it
+    registry.update("call_1", CallStatus.COMPLETED, 200.0, reason="later", duration_s=3.0)
+    final = registry.release("call_1")
+    assert final is not None
+    assert (final.status, final.reason, final.ended_t) == (bound.status, bound.reason, bound.ended_t)
+    assert final.duration_s == 3.0
+    assert (registry.active(), registry.finished()) == ((), (final,))
+    assert registry.find("twilio", "CA1") == final
+    assert registry.release("call_1") == final
+
+
+def test_releasing_a_call_that_goes_on_or_is_unknown_changes_nothing() -> None:
+    registry = registry_with(dialled())
+    registry.hold("call_1")
+    registry.hold("call_1")
+    record = registry.release("call_1")
+    assert record is not None
+    assert record.is_active
+    assert registry.release("call_2") is None
+    registry.update("call_1", CallStatus.FAILED, 101.0)
+    assert registry.active() == ()

@@ -306,6 +306,26 @@ async def test_a_hook_and_callbacks_that_raise_or_hang_count_as_called(
     watch.check(calls=2, connected=2)
 
 
+@pytest.mark.behaviour("LC-06")
+@pytest.mark.parametrize("dial_s", [0.0, 0.5, 5.0], ids=["rings", "is dialled", "is dialled for too long"])
+async def test_a_call_that_is_given_up_before_it_is_answered_is_hung_up_at_the_carrier(
+    watch: Watch, dial_s: float
+) -> None:
+    await watch.phone.start(AGENT, port=0)
+    carrier = watch.phone.switchboard.trunks["fake"].carrier
+    carrier.dial_s = dial_s
+    calling = asyncio.ensure_future(watch.phone.call(TO))
+    await asyncio.sleep(0.1)
+    (line,) = watch.phone.switchboard.lines()
+    await line.call.hangup()
+    await watch.phone.end_call(line.call.id)
+    result = await calling
+    assert (result.status, result.reason) == (CallStatus.COMPLETED, "hung up by the application")
+    await asyncio.sleep(0.1)
+    assert set(carrier.hung_up) == {"fake-call-1"}
+    watch.check(calls=1, connected=0)
+
+
 # -- disconnect() with calls in every state
 
 

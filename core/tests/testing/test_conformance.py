@@ -189,13 +189,27 @@ def failed(pytester: pytest.Pytester, body: str, only: str = "test") -> set[str]
     return {report.nodeid.rpartition("::")[2].partition("[")[0] for report in result.getfailures()}
 
 
+@pytest.mark.parametrize(("claimed", "fails"), [("True", False), ("None", False), ("False", True)])
+def test_a_voice_that_speaks_mulaw_is_held_to_what_is_claimed_of_it(
+    pytester: pytest.Pytester, claimed: str, fails: bool
+) -> None:
+    check = "test_what_it_speaks_is_in_the_format_that_it_declares"
+    names = failed(
+        pytester,
+        f"class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Voice),)\n    native_mulaw = {claimed}\n",
+        only=check,
+    )
+
+    assert names == ({check} if fails else set())
+
+
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_a_broken_voice_fails_the_check_of_its_fault(pytester: pytest.Pytester, name: str) -> None:
     body, check = BROKEN[name]
 
     names = failed(
         pytester,
-        f"{body}\nclass TestIt(TTSConformance):\n    spec = 'voice'\n    native_mulaw = True\n    plugins = (plugin(Broken),)\n",
+        f"{body}\nclass TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Broken),)\n",
         only=check,
     )
 
@@ -206,7 +220,7 @@ def test_a_voice_without_fault_passes_all(pytester: pytest.Pytester) -> None:
     assert (
         failed(
             pytester,
-            "class TestIt(TTSConformance):\n    spec = 'voice'\n    native_mulaw = True\n    plugins = (plugin(Voice),)\n",
+            "class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Voice),)\n",
         )
         == set()
     )
@@ -253,7 +267,7 @@ def test_a_check_is_changed_with_a_written_reason_alone(
 ) -> None:
     names = failed(
         pytester,
-        f"class TestIt(TTSConformance):\n    spec = 'voice'\n    native_mulaw = True\n    plugins = (plugin(Voice),)\n    {change}\n",
+        f"class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Voice),)\n    {change}\n",
         only="without_a_reason",
     )
 

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from patter.call import agent_turns as agent_turns_module
-from patter.call.actions import Finalize, SendClear
+from patter.call.actions import Emit, Finalize, SendClear
+from patter.call.agent_turns import AgentTurns
 from patter.call.barge_in import BargeIn
+from patter.call.caller_speech import CallerSpeech
 from patter.call.heard import heard_text
 from patter.call.machine import SessionMachine
 from patter.call.pace_clock import PaceClock
 from patter.call.playout import Chunk, Playout
+from patter.call.silence import Silence
 from patter.call.turns import Turns
 from patter.cli.frame import main
 from patter.testing.simulation.draw import FEWEST_EVENTS, MOST_EVENTS, draw
@@ -290,6 +293,33 @@ def _no_strategy_but_the_gate_is_deaf(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SessionMachine, "speech_started", speech_started)
 
 
+def _a_reply_is_silence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(AgentTurns, "is_occupied", False)
+
+
+def _the_prompt_starts_the_count_again(patch: pytest.MonkeyPatch) -> None:
+    original = Silence.step
+
+    def step(self: Silence, t: float) -> Any:
+        due = original(self, t)
+        self.count_again(t)
+        return due
+
+    patch.setattr(Silence, "step", step)
+
+
+def _silence_is_not_counted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Silence, "_schedule", lambda self, since: None)
+
+
+def _a_key_is_no_sign_of_life(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SessionMachine, "digit", lambda self, digit, t: [])
+
+
+def _every_end_of_speech_is_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(CallerSpeech, "_tell_over", lambda self: (Emit("user_speech_ended"),))
+
+
 DEFECTS: tuple[Plant, ...] = (
     _gate_opens_at_dispatch,
     _interrupt_does_not_cancel,
@@ -316,6 +346,11 @@ DEFECTS: tuple[Plant, ...] = (
     _two_ends,
     _every_final_asks_again,
     _no_strategy_but_the_gate_is_deaf,
+    _a_reply_is_silence,
+    _the_prompt_starts_the_count_again,
+    _silence_is_not_counted,
+    _a_key_is_no_sign_of_life,
+    _every_end_of_speech_is_told,
 )
 
 
@@ -362,8 +397,11 @@ def test_a_violation_is_shown_short_and_can_be_replayed(
 def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--machines", "--calls", "50", "--seed", "7", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert set(shown) == {"calls", "violations", "events", "event_log_sha256", "virtual_s", "wall_s"}
+    assert set(shown) == {
+        *("calls", "violations", "events", "event_log_sha256", "virtual_s", "wall_s", "calls_per_core_s")
+    }
     assert (shown["calls"], shown["violations"]) == (50, [])
+    assert shown["calls_per_core_s"] == pytest.approx(50 / shown["wall_s"], rel=0.1)
     assert main(["simulate", "--machines", "--calls", "50", "--seed", "7"]) == 0
     assert shown["event_log_sha256"][:16] in capsys.readouterr().out
     assert main(["simulate", "--machines", "--calls", "0"]) == 2

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -320,3 +322,28 @@ async def test_who_speaks_another_format_is_converted_once_at_the_edge(
     assert b"".join(kept.recognised) == converted(kept.received, line, other, flush=False)
     spoken = [converted(chunks, other, line, flush=True) for chunks in kept.spoken]
     assert b"".join(kept.sent) == b"".join(spoken)
+
+
+STARTED = """
+import sys
+from patter import Agent
+from patter.testing.pytest_phone import FAKES, PhoneTest
+
+test = PhoneTest("imports")
+phone = test.make_phone()
+
+async def main():
+    await phone.start(Agent(**FAKES, echo_cancellation={on}), port=0)
+    print(*(name for name in sys.modules if name.endswith(("echo_cancellation", "echo_reference"))))
+
+test.run_test(main())
+test.close()
+"""
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_echo_cancellation_is_imported_at_the_start_of_the_phone_if_the_agent_has_it_on(on: bool) -> None:
+    script = STARTED.format(on=on)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {"patter.audio.echo_cancellation", "patter.call.echo_reference"}
+    assert set(done.stdout.split()) == (loaded if on else set())

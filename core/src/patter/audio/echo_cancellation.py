@@ -2,7 +2,7 @@
 
 A normalised LMS filter of 512 taps models the way from the agent's audio to the caller's; what it predicts is
 subtracted. The filter works on blocks of up to 20 ms in the frequency domain (overlap-save, each bin normalised by the
-power of the reference in it), which follows speech better than the sample-by-sample form and needs no loop over
+power of the reference around it), which follows speech better than the sample-by-sample form and needs no loop over
 samples. Blocks have any length, so that nothing is held back: the latency is 0.
 
 512 taps last 64 ms at 8 kHz and 32 ms at 16 kHz. An echo is found if it comes within that time after its reference;
@@ -32,9 +32,18 @@ _BLOCK: Final = 160
 _WINDOW: Final = TAPS + _BLOCK
 # A reference below this, as int16, teaches nothing but noise.
 _QUIET: Final = 64.0
-# The power in a bin is that of about three blocks; bins far below the mean are not raised to it.
-_POWER_MEMORY: Final = 0.7
+# The power in a bin is that of about ten blocks and of its neighbours, and a little of the mean: a filter that followed
+# each bin alone would ring for longer than the window, and be led astray by a reference of few frequencies.
+_POWER_MEMORY: Final = 0.9
+_NEIGHBOURS: Final = 4
 _FLOOR: Final = 0.01
+_SMOOTHING: Final = np.ones(2 * _NEIGHBOURS + 1)
+_WEIGHTS: Final = np.convolve(np.ones(_WINDOW // 2 + 1), _SMOOTHING, "same")
+# What is left after subtracting, by power, from which the filter does harm only.
+_DIVERGED: Final = 4.0
+_TINY: Final = 1e-9
+# Less per sample is lost in rounding the result; learning from it only makes numbers too small to be fast.
+_ROUNDING: Final = 0.05
 
 
 class EchoCanceller:
@@ -115,7 +124,11 @@ class EchoCanceller:
         predicted = np.fft.irfft(spectrum * self._spectrum, _WINDOW)[-near.size :]
         rest = near - predicted
         near_power, rest_power = float(near @ near), float(rest @ rest)
-        if self._may_learn(near, far, rest_power < near_power / 2):
+        if rest_power > _DIVERGED * near_power + float(far @ far) * near.size / _WINDOW:
+            # Louder than the agent himself: most of what was learnt is not true any more.
+            self._response *= 0.5
+            self._spectrum *= 0.5
+        elif self._may_learn(near, far, rest_power < near_power / 2) and rest_power > _ROUNDING * near.size:
             self._learn(spectrum, rest)
         return near if rest_power > near_power else rest
 
@@ -140,15 +153,22 @@ class EchoCanceller:
 
     def _learn(self, spectrum: NDArray[np.complex128], rest: NDArray[np.float64]) -> None:
         step = FIRST_STEP if self._learnt < FIRST_S * self.rate else STEP
-        self._learnt += rest.size
         power = spectrum.real**2 + spectrum.imag**2
-        self._power += (power - self._power) * (1 - _POWER_MEMORY)
+        self._power = power if not self._learnt else _POWER_MEMORY * self._power + (1 - _POWER_MEMORY) * power
         # Each bin holds the power of the whole window; the step of the filter refers to that of its taps.
-        norm = np.maximum(self._power, power)
+        norm = np.convolve(self._power, _SMOOTHING, "same") / _WEIGHTS
         norm += _FLOOR * float(norm.mean())
         norm *= TAPS / _WINDOW
         padded = np.zeros(_WINDOW)
         padded[_WINDOW - rest.size :] = rest
-        gradient = np.fft.irfft(spectrum.conj() * np.fft.rfft(padded) / norm, _WINDOW)
-        self._response += step * gradient[:TAPS]
-        self._spectrum = np.fft.rfft(self._response, _WINDOW)
+        direction = np.fft.irfft(spectrum.conj() * np.fft.rfft(padded) / norm, _WINDOW)[:TAPS]
+        turn = np.fft.rfft(direction, _WINDOW)
+        change = np.fft.irfft(spectrum * turn, _WINDOW)[-rest.size :]
+        # Where the reference has few frequencies, as a tone has, the direction is no good one and a whole step may
+        # lead past the best filter for this block. So far is the best one:
+        best = float(rest @ change) / max(float(change @ change), _TINY)
+        step = min(step, best)
+        self._learnt += rest.size
+        if step > 0:
+            self._response += step * direction
+            self._spectrum += step * turn

@@ -97,14 +97,13 @@ class AgentSpeech:
 
     def to_send(self, emitted: int) -> SpokenSentence | None:
         """The sentence to hand out of, past position `emitted`; None while nothing of it is there."""
-        while self.sending < len(self.sentences):
-            sentence = self.sentences[self.sending]
-            if sentence.start + sentence.samples > emitted:
-                return sentence
-            if not sentence.complete:
-                return None
+        if self.end <= emitted:
+            return None
+        sentence = self.sentences[self.sending]
+        while sentence.start + sentence.samples <= emitted:
             self.sending += 1
-        return None
+            sentence = self.sentences[self.sending]
+        return sentence
 
     def forget(self, until: int) -> None:
         """Nothing before that position will be said again."""

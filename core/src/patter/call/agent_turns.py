@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from patter.call.actions import Action, Emit, StartReply, WantInterims
+from patter.call.actions import Action, CancelReply, Emit, SendClear, StartReply, WantInterims
 from patter.call.heard import heard_text
 from patter.call.session_state import Reply
 
@@ -74,6 +74,15 @@ class AgentTurns:
     def is_heard(self, t: float) -> bool:
         """Whether there is a turn and it was heard to its end."""
         return self.current is not None and self.current.made and self._playout.finished(t)
+
+    def give_up(self, t: float, ms_of_call: Callable[[float], float]) -> tuple[Action, ...]:
+        """Stop making and playing the current turn; see `close`."""
+        assert self.current is not None
+        cancel = CancelReply(self.current.reply)
+        # what is paused was cleared; what is on its way may sound before anybody knows that it does
+        clears = not self._playout.paused and (self.is_sounding or self._playout.began_sending)
+        closed = self.close(t, ms_of_call, interrupted=True)
+        return (cancel, *closed, SendClear()) if clears else (cancel, *closed)
 
     def close(
         self, t: float, ms_of_call: Callable[[float], float], *, interrupted: bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from patter.call.types import BargeInOutcome
@@ -47,11 +47,12 @@ class Interruption:
     transcript: str
     overlap_start: float
     decided_at: float
+    requested: bool = False
 
     def outcome_for(self, turn: int) -> BargeInOutcome:
         """What observers are told of it; `turn` is the agent turn it concerned."""
         delay_ms = max(0.0, (self.decided_at - self.overlap_start) * 1000)
-        return BargeInOutcome(turn, self.outcome, self.transcript, delay_ms)
+        return BargeInOutcome(turn, self.outcome, self.transcript, delay_ms, self.requested)
 
 
 @dataclass(slots=True)
@@ -92,6 +93,11 @@ class BargeIn:
             self._reset_strategies()
         self.first_audio = None
         self._pending = None
+
+    def stopped(self, t: float) -> Interruption:
+        """The application stops the agent: that ends a pending interruption, and counts as one of its own."""
+        transcript = self._interim if self._pending is not None else ""
+        return replace(self._close("confirmed", transcript, t), requested=True)
 
     def gate_open(self, t: float) -> bool:
         """Whether the agent's current turn can be interrupted (BI-01, BI-02)."""

@@ -168,7 +168,7 @@ class Call:
 
     async def hangup(self) -> None:
         """End the call at the carrier now. Acting on a call that has ended counts as success (CC-08)."""
-        self.is_hung_up = True
+        self.is_hung_up = bool(self.carrier_call_id)  # the carrier does not know a call that is being dialled
         if self._leg is not None and not self.ended:
             await self._leg.hangup()
 

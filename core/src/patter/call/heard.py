@@ -23,14 +23,13 @@ def heard_text(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> st
     for sentence in sentences:
         if heard <= sentence.start:
             break
-        if sentence.complete and heard >= sentence.start + sentence.samples:
-            parts.append(sentence.text.strip())
-            continue
-        prefix = _prefix(sentence, heard - sentence.start, rate)
-        if prefix:
-            parts.append(prefix)
-        break
-    return " ".join(part for part in parts if part)
+        whole = sentence.complete and heard >= sentence.start + sentence.samples
+        part = sentence.text.strip() if whole else _prefix(sentence, heard - sentence.start, rate)
+        if part:
+            parts.append(part)
+        if not whole:
+            break
+    return " ".join(parts)
 
 
 def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
@@ -43,7 +42,8 @@ def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
     if not sentence.complete:
         total = max(total, int(len(sentence.text) * MS_PER_CHARACTER * rate / 1000))
     share = heard / total if total else 0.0
-    length = sum(len(word) + 1 for word in words)
+    # a blank after each word
+    length = sum(map(len, words)) + len(words)
     count, position = 0, 0
     for word in words:
         if position / length >= share:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from patter.call.actions import Action, CancelReply, Emit, EndCall, SendClear
+from patter.call.actions import Action, Emit, EndCall, SendClear
 from patter.call.agent_turns import AgentTurns
 from patter.call.caller_speech import CallerSpeech
 from patter.call.session_state import Reply, SessionSettings, State
@@ -237,7 +237,8 @@ class SessionMachine:
     # -- deciding about interruptions
 
     def _decide(self, decision: Interruption | None, t: float) -> None:
-        if decision is None or self.state is State.DRAINING:  # a goodbye is not interrupted, whoever speaks (CC-11)
+        # a goodbye is not interrupted, whoever speaks (CC-11)
+        if decision is None or self.state is State.DRAINING:
             self._pause_if_pending(t)
             return
         turn = self.reply.reply if self.reply is not None else 0
@@ -259,18 +260,14 @@ class SessionMachine:
     def interrupt(self, t: float) -> list[Action]:
         """Stop the agent, because the application asked for it; what the caller said meanwhile is answered now."""
         if self.state is State.SPEAKING:
-            self._interrupt(t)
+            self._decide(self.barge_in.stopped(t), t)
             self._after_silence(t)
         return self._take(t)
 
     def _interrupt(self, t: float) -> None:
-        """The one way from SPEAKING to LISTENING before the end: clear, cancel, remember what was heard (BI-22)."""
-        assert self.reply is not None
-        self._actions.append(CancelReply(self.reply.reply))
-        cleared = self.playout.paused
-        self._close_turn(t, interrupted=True)
-        if not cleared:
-            self._actions.append(SendClear())
+        """The one way to LISTENING before the end: cancel, remember what was heard, clear (BI-22)."""
+        self._actions += self._agent.give_up(t, self._ms)
+        self.barge_in.agent_turn_over()
         self.state = State.LISTENING
 
     def go_on(self, t: float) -> list[Action]:
@@ -302,16 +299,8 @@ class SessionMachine:
 
     def _stop_reply(self, t: float) -> None:
         """Give up the reply in progress, heard or not."""
-        if self.reply is None:
-            return
-        if self.state is State.SPEAKING:
+        if self.reply is not None:
             self._interrupt(t)
-            return
-        self._actions.append(CancelReply(self.reply.reply))
-        in_flight = self.playout.began_sending
-        self._close_turn(t, interrupted=True)
-        if in_flight:
-            self._actions.append(SendClear())
 
     def _start_reply(self, kind: ReplyKind, text: str, t: float, dispatch: Dispatch | None = None) -> None:
         self._actions.append(self._agent.begin(kind, text, t, dispatch, self.caller.ended))

@@ -127,9 +127,10 @@ class Playout:
         chunks: list[Chunk] = []
         if speech is None or speech.paused or speech.end <= self._emitted:
             return chunks
+        played = self._played(t)
         # what the socket has not taken yet does not count as under way, or a stall would end in a burst
-        limit = min(self._played(t), self._sent) + self._lead
-        while (room := limit - self._emitted) > 0:
+        limit = (played if played < self._sent else self._sent) + self._lead
+        while (room := limit - self._emitted) > 0 and speech.end > self._emitted:
             chunk = self._next_chunk(speech, room, t)
             if chunk is None:
                 break

@@ -88,12 +88,16 @@ class TurnReport:
 
 @dataclass(frozen=True, slots=True)
 class BargeInOutcome:
-    """An interruption that was confirmed or dropped. `detection_delay_ms` counts from the speech start."""
+    """An interruption that was confirmed or dropped. `detection_delay_ms` counts from the speech start.
+
+    `requested`: the application stopped the agent, whoever spoke.
+    """
 
     turn: int
     outcome: Literal["confirmed", "unconfirmed", "rejected"]
     transcript: str
     detection_delay_ms: float
+    requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

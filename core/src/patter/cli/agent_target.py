@@ -32,7 +32,7 @@ def load_agent(target: str) -> Agent:
         raise ConfigError(
             f"{target!r} names no agent: write module:attribute, such as app:agent for `agent` in app.py"
         )
-    module = _imported(match["module"], target)
+    module = import_from_here(match["module"], target)
     name = match["attribute"]
     found = getattr(module, name, None)
     if isinstance(found, Agent):
@@ -46,7 +46,8 @@ def load_agent(target: str) -> Agent:
     raise ConfigError(f"{target}: the module {match['module']} has no {name!r}{known}")
 
 
-def _imported(name: str, target: str) -> ModuleType:
+def import_from_here(name: str, target: str) -> ModuleType:
+    """The module of that name, imported with the current directory in front. Raises `ConfigError`; quotes `target`."""
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)

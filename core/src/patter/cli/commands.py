@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "plugins": "patter.cli.plugins",
     "providers": "patter.cli.providers",
     "doctor": "patter.cli.doctor",
+    "conformance": "patter.cli.conformance",
     "simulate": "patter.cli.simulate",
 }
 

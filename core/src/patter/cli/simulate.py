@@ -87,10 +87,10 @@ class _Bar:
 def _print(outcome: Outcome) -> None:
     for violation in outcome.violations:
         print(f"{violation.as_text()}\n")
-    rate = outcome.calls / outcome.wall_s if outcome.wall_s else 0.0
     print(
         f"{outcome.calls:,} calls, {outcome.events:,} events, {outcome.virtual_s:,.0f} s of calls in "
-        f"{outcome.wall_s:.1f} s ({rate:,.0f} calls a second), event log {outcome.event_log_sha256[:16]}"
+        f"{outcome.wall_s:.1f} s ({outcome.calls_per_core_s:,.0f} calls a second and core), "
+        f"event log {outcome.event_log_sha256[:16]}"
     )
     if outcome.speed:
         print(

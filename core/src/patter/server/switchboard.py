@@ -178,10 +178,10 @@ class Switchboard:
         line.at_carrier = True
         if line.dialling is not None:
             line.dialling.set()
+        record = self._registry.bind(line.call.id, carrier_call_id)
         if line.over:  # it was given up while it was dialled
             self._endings.beside(self._endings.hang_up(line))
-        record = self._registry.bind(line.call.id, carrier_call_id)
-        if record is not None and not record.is_active:  # its end was reported before the dial was answered
+        elif record is not None and not record.is_active:  # its end was reported before the dial was answered
             line.ended_by_carrier = True
             self.end(line, record.status, record.reason)
         return not line.over

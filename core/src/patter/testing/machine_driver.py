@@ -79,6 +79,10 @@ class MachineClock:
     """The machines of one call and the time they live in; a subclass says what their actions do.
 
     Events of one moment happen in the order in which they were given, and before the pacer's tick of that moment.
+
+    Attributes:
+        t: the time, in s.
+        frozen_until: the pacer looks at nothing before that.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class MachineClock:
         self.schedule: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order = 0
         self._ticked = 0
+        self.frozen_until = 0.0
 
     def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
         """Do something at a time."""
@@ -127,12 +132,14 @@ class MachineClock:
             self.t = until
 
     def due(self) -> float | None:
-        """When something is due, as the session reckons it; None for never."""
-        deadline = self.machine.deadline(self.t)
-        if deadline is None:
+        """When something is due, as the session reckons it; a frozen process finds out later. None for never."""
+        due = self.machine.deadline(self.t)
+        if due is None:
             return None
         playout = self.machine.playout.due_at(self.t)
-        return deadline if playout is None or deadline < playout else playout
+        if playout is not None and playout < due:
+            due = playout
+        return due if due > self.frozen_until else self.frozen_until
 
     def tick(self) -> None:
         """What the pacer does."""

@@ -50,6 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "patter_phone(**options): options of `Patter` for the `phone` of this test"
     )
+    config.addinivalue_line(
+        "markers", "behaviour(*ids): rows of Patter's ledger, which checks of the conformance suites prove"
+    )
     hooks = config.stash[CONFTESTS] = ConftestHooks()
     config.pluginmanager.register(hooks, "patter-conftests")
 

@@ -51,13 +51,13 @@ class Conformance:
         spec: the reference of the provider.
         plugins: plugins to register, for a provider that is not installed.
         native_mulaw: for what hears or speaks: whether what is behind it knows µ-law at 8 kHz, which it then has to
-            take and give untouched (SP-03).
+            take and give untouched (SP-03). None leaves that unchecked.
     """
 
     kind: ClassVar[ProviderKind]
     spec: ClassVar[str]
     plugins: ClassVar[Sequence[object]] = ()
-    native_mulaw: ClassVar[bool] = False
+    native_mulaw: ClassVar[bool | None] = None
 
     @pytest.fixture
     def server(self) -> Server:

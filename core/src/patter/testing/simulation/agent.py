@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from patter.testing.simulation.agent_plans import ReplyPlan, SpokenPlan
 from patter.testing.simulation.record import SpokenLine
 from patter.testing.simulation.speech import PER_MS, pattern, spoken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from patter.call.actions import StartReply
     from patter.testing.simulation.stage import Stage
 
@@ -62,7 +64,7 @@ class SimulatedAgent:
         if not self._wanted(reply):
             return
         if index >= len(plan.sentences):
-            self._stage.put(self._stage.t + plan.tail_s, self._made, reply)
+            self._after(plan.tail_s, self._made, reply)
             return
         sentence = plan.sentences[index]
         line = SpokenLine(reply, sentence.line, self._source)
@@ -72,7 +74,14 @@ class SimulatedAgent:
         samples = sentence.line.samples
         first = samples if sentence.gap_s <= 0 else samples // 2 // STEP * STEP
         self._add(line, 0, first)
-        self._stage.put(self._stage.t + sentence.gap_s, self._rest, (line, first, index))
+        self._after(sentence.gap_s, self._rest, (line, first, index))
+
+    def _after(self, seconds: float, event: Callable[[Any], None], argument: Any) -> None:
+        """What follows after some time, or at once."""
+        if seconds > 0:
+            self._stage.put(self._stage.t + seconds, event, argument)
+        else:
+            event(argument)
 
     def _rest(self, at: tuple[SpokenLine, int, int]) -> None:
         line, first, index = at
@@ -87,7 +96,7 @@ class SimulatedAgent:
         self._stage.kick()
         plan = self._plans[line.reply]
         after = plan.sentences[index + 1].tts_s if index + 1 < len(plan.sentences) else 0.0
-        self._stage.put(self._stage.t + after, self._next_sentence, (line.reply, index + 1))
+        self._after(after, self._next_sentence, (line.reply, index + 1))
 
     def _add(self, line: SpokenLine, begin: int, end: int) -> None:
         playout = self._playout
@@ -102,4 +111,3 @@ class SimulatedAgent:
             return
         self._stage.cause = "time"
         self._stage.apply(self._stage.machine.reply_made(reply, self._stage.t))
-        self._stage.kick()

@@ -22,6 +22,14 @@ SENTENCES = (
 )
 
 
+#: each of them in each voice
+_LINES = {
+    (voice, timed): tuple(spoken(sentence, voice, timed=timed) for sentence in SENTENCES)
+    for voice in (FAST, HUMAN)
+    for timed in (False, True)
+}
+
+
 @dataclass(slots=True)
 class SpokenPlan:
     """How one sentence is synthesised: `tts_s` after the one before, in one piece or in two `gap_s` apart."""
@@ -63,7 +71,7 @@ def _reply(random: Callable[[], float], voice: int) -> ReplyPlan:
     timed = random() < 0.2
     sentences = []
     for _ in range(count):
-        line = spoken(SENTENCES[int(random() * len(SENTENCES))], voice, timed=timed)
+        line = _LINES[voice, timed][int(random() * len(SENTENCES))]
         # a sentence in pieces is unfinished for a while, and its length is guessed at the pace of people
         pieces = voice == HUMAN and random() < 0.4
         sentences.append(

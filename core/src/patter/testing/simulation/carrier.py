@@ -67,11 +67,7 @@ class Carrier:
         if empty_at - arrival > self.most_ahead:
             self.most_ahead, self.most_ahead_at = empty_at - arrival, t
         last = self.pieces[-1] if self.pieces else None
-        if (
-            last is not None
-            and last.end == start
-            and plays_at - last.plays_at - (start - last.start) / PER_S < 1e-6
-        ):
+        if last is not None and last.end == start and plays_at - last.plays_until < 1e-6:
             last.end = end
         else:
             self.pieces.append(Played(start, end, plays_at))

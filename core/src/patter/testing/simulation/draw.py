@@ -5,7 +5,8 @@ Drawing touches no machine, so a script is the same whatever the engine does wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from patter.call.barge_in import BargeInMode, BargeInSettings
@@ -22,6 +23,8 @@ PROMPT_ECHO_S = 0.3
 #: what a call holds at least and at most
 FEWEST_EVENTS = 20
 MOST_EVENTS = 60
+#: part of the calls whose agent does not wait for ever for a silent caller
+IDLE_SHARE = 0.2
 #: words of finals, one each; many begin with the word before, as finals of one utterance do
 WORDS = (
     *(
@@ -63,6 +66,9 @@ WORDS = (
 CAPTIONS = ("[Music]", "Thanks for watching!", "(applause)")
 
 Event = tuple[float, str, Any]
+#: seeded anew for each script, which costs less than a new one
+_ENVIRONMENT = Environment.seeded(0, SystemClock())
+_LINEUP_NAMES = tuple(LINEUPS)
 
 
 @dataclass(slots=True)
@@ -196,8 +202,8 @@ def draw_echoes(random: Callable[[], float], longest_ok: float) -> tuple[float |
 
 def draw(seed: int) -> Script:
     """The script of that seed, always the same."""
-    environment = Environment.seeded(seed, SystemClock())
-    random = environment.random.random
+    _ENVIRONMENT.random.seed(seed)
+    random = _ENVIRONMENT.random.random
     # Most agents speak nine times as fast as people, so that a call costs little; then what depends on the length of
     # a word is scaled with it.
     fast = random() < 0.94
@@ -214,7 +220,7 @@ def draw(seed: int) -> Script:
         confirm_s=choose(random, (0.4, 1.5)) if fast else 1.5,
         has_vad=settings.turn_end == "vad" or random() < 0.8,
     )
-    lineup = "none" if mode == "cancel" else choose(random, tuple(LINEUPS))
+    lineup = "none" if mode == "cancel" else choose(random, _LINEUP_NAMES)
     longest_ok = PROMPT_ECHO_S * (FAST / HUMAN if fast else 1.0)
     delay_s = longest_ok / 3 * random()
     caller = CallerDrawing(random)
@@ -227,10 +233,10 @@ def draw(seed: int) -> Script:
         else:
             caller.other(settings.turn_end == "manual")
     events = caller.events[:target]
-    events.sort(key=lambda event: event[0])
+    events.sort(key=itemgetter(0))
     cut = random() < 0.25
     quiet_s = 0.0 if cut else 40.0
-    return Script(
+    script = Script(
         seed,
         settings,
         barge_in,
@@ -243,3 +249,19 @@ def draw(seed: int) -> Script:
         round(events[-1][0] * random() if cut else events[-1][0] + quiet_s, 3),
         quiet_s,
     )
+    return _with_idle_times(script, random) if random() < IDLE_SHARE else script
+
+
+def _with_idle_times(script: Script, random: Callable[[], float]) -> Script:
+    """The same call of an agent that does not wait for ever for a caller, who also presses a few keys."""
+    settings = replace(
+        script.settings,
+        idle_prompt="Are you still there?",
+        idle_prompt_s=choose(random, (None, 0.3, 1.0, 2.5)),
+        idle_hangup_s=choose(random, (None, None, 2.0, 6.0, 12.0)),
+    )
+    end = script.events[-1][0]
+    keys: list[Event] = [(round(end * random(), 3), "digit", str(int(random() * 10))) for _ in range(3)]
+    script.settings = settings
+    script.events = sorted([*script.events, *keys], key=lambda event: event[0])[: len(script.events)]
+    return script

@@ -14,11 +14,13 @@ from patter.call.session_state import State
 from patter.call.turns import RESTART_WINDOW_S, RESTARTS
 from patter.testing.simulation.carrier import AHEAD_S
 from patter.testing.simulation.heard_checks import heard_problems
+from patter.testing.simulation.idle_checks import idle_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from patter.testing.simulation.observer import Observed
+    from patter.testing.simulation.record import Record
 
 #: one frame of audio (the pacer's grid included), in s
 FRAME_S = 0.02
@@ -116,7 +118,7 @@ def stops_have_a_reason(stage: Observed) -> Iterator[str]:
     """BI-01, BI-02, BI-06: audible speech is given up only past the gate, for a confirmed interruption, or on request."""
     record, gate_s = stage.record, stage.script.barge_in.gate_s
     own_account = {start.reply for _, start in record.started if start.kind != "reply"}
-    confirmed = {(t, one.turn) for t, one in record.interruptions if one.outcome == "confirmed"}
+    confirmed = _stopped_by_caller(record)
     for t, turn in confirmed:
         first = record.first_sent.get(turn)
         if first is None or t < first:
@@ -129,6 +131,13 @@ def stops_have_a_reason(stage: Observed) -> Iterator[str]:
                 yield f"turn {one.reply} was cut off at {one.t} by {one.cause}"
         elif one.cause not in APPLICATION and (one.cause != "final" or one.reply in own_account):
             yield f"turn {one.reply} was given up unheard at {one.t} by {one.cause}"
+
+
+def _stopped_by_caller(record: Record) -> set[tuple[float, int]]:
+    """The confirmed interruptions that no application asked for: when, and of which turn."""
+    return {
+        (t, one.turn) for t, one in record.interruptions if one.outcome == "confirmed" and not one.requested
+    }
 
 
 def _late_final(stage: Observed, t: float, first: float) -> bool:
@@ -220,13 +229,29 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
         return
     record = stage.record
     last_final = max((final.t for final in record.finals if final.accepted), default=0.0)
-    if any(t > last_final for t, one in record.interruptions if one.outcome == "confirmed"):
+    if any(t > last_final for t, _ in _stopped_by_caller(record)):
         return  # the words that interrupted never came; asking the recogniser for them is the watch's business
     lines = stage.machine.conversation.transcript
     aside = {word for line in lines if line.backchannel for word in line.text.split()}
     for line in lines:
         if line.unanswered and not aside.issuperset(line.text.split()):
             yield f"{line.text!r} was never answered"
+
+
+def told_in_order(stage: Observed) -> Iterator[str]:
+    """TN-10: speech begins before it ends, on each side, and a turn is over before it is answered aloud."""
+    speaking = {"user": False, "agent": False}
+    for place, moment in enumerate(stage.record.moments):
+        side, _, what = moment.partition("_speech_")
+        if what == "eos":
+            if speaking["agent"]:
+                yield f"a turn was over while the agent spoke: {stage.record.moments[: place + 1]}"
+            continue
+        if speaking[side] is (what == "started"):
+            yield f"{moment} was told twice: {stage.record.moments[: place + 1]}"
+        speaking[side] = what == "started"
+    if speaking["agent"]:
+        yield "the end of the agent's speech was never told"
 
 
 CHECKS = (
@@ -238,6 +263,8 @@ CHECKS = (
     cancel_is_immediate,
     never_far_ahead,
     heard_problems,
+    idle_problems,
+    told_in_order,
     decided_in_time,
     finalize_once,
     ends_once,

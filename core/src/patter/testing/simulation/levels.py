@@ -77,7 +77,9 @@ class MachinesLevel:
         stage = Stage(script, trace=True) if trace else self._make(script)
         stage.play()
         lines = tuple(stage.record.trace or ())
-        return Played(problems(stage), stage.log_bytes(), stage.record.happened, stage.t, lines)
+        played = Played(problems(stage), stage.log_bytes(), stage.record.happened, stage.t, lines)
+        stage.release()
+        return played
 
     def measure(self, script: Script, now: Callable[[], float], cost: Cost) -> None:
         """Nothing to compare it with."""

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from patter.testing.simulation.record import SpokenLine
 
 
+#: the events that come in causal order (TN-10)
+MOMENTS = frozenset(
+    {
+        *("user_speech_started", "user_speech_ended", "user_speech_eos"),
+        *("agent_speech_started", "agent_speech_ended"),
+    }
+)
+
+
 class Observed(Protocol):
     """A call that was played: what the checks look at."""
 
@@ -69,7 +78,6 @@ class Observer:
             StartReply: self._reply_started,
             CancelReply: self._reply_cancelled,
             SendClear: self._clear_asked,
-            Emit: self._emitted,
             EndCall: self._call_ended,
             Finalize: self._final_asked,
         }
@@ -122,8 +130,9 @@ class Observer:
 
     def note_action(self, action: Action) -> None:
         """The machine wants something."""
-        noted = self._noted.get(type(action))
-        if noted is not None:
+        if type(action) is Emit:
+            self.note_event(action)
+        elif (noted := self._noted.get(type(action))) is not None:
             noted(action)
 
     def _reply_started(self, start: StartReply) -> None:
@@ -147,9 +156,12 @@ class Observer:
         self.record.ended.append((self.t, action))
         self.note(7, 0, "  end: %s", action.reason)
 
-    def _emitted(self, action: Emit) -> None:
+    def note_event(self, action: Any) -> None:
+        """The machine tells the observers of the call something."""
         event = action.event
-        if event == "transcript_final":
+        if event in MOMENTS:
+            self.record.moments.append(event)
+        elif event == "transcript_final":
             self.record.transcribed.append(action.data)
         elif event == "turn_ended":
             self.record.turns.append((self.t, action.data))
@@ -163,16 +175,17 @@ class Observer:
 
     def note_audio(self, payload: bytes, turn: int | None = None) -> None:
         """The carrier took audio: whose it is is read from its bytes, not from what the engine says."""
-        start = self.carrier.media(payload, self.t)
-        record = self.record
-        if turn is None:
-            self.note(1, start, "→ audio from sample %d, %d bytes", start, len(payload))
-        else:
-            self.note(1, start, "→ audio of turn %d from sample %d, %d bytes", turn, start, len(payload))
-        reply = self._reply_at(start)
-        if reply not in record.first_sent:
-            record.first_sent[reply] = self.t
-        record.last_sent[reply] = self.t
+        t, record = self.t, self.record
+        start = self.carrier.media(payload, t)
+        record.log += (t, 1, start)
+        if record.trace is not None:
+            whose = "" if turn is None else f" of turn {turn}"
+            record.trace.append(f"{t:9.3f}  → audio{whose} from sample {start}, {len(payload)} bytes")
+        lines = record.lines
+        # nearly always the newest, of which the audio is
+        reply = lines[-1].reply if lines and start >= lines[-1].start else self._reply_at(start)
+        record.first_sent.setdefault(reply, t)
+        record.last_sent[reply] = t
 
     def note_clear(self) -> list[str]:
         """The carrier took a clear; returns the marks that come back because of it."""

@@ -76,7 +76,12 @@ class Record:
     interruptions: list[tuple[float, BargeInOutcome]] = field(default_factory=list)
     clears: list[float] = field(default_factory=list)
     finalizes: list[float] = field(default_factory=list)
+    speech_begins: list[float] = field(default_factory=list)
     speech_ends: list[float] = field(default_factory=list)
+    #: what observers were told of speech, in order
+    moments: list[str] = field(default_factory=list)
+    #: keys and words of the caller that count whatever the VAD says
+    signs: list[float] = field(default_factory=list)
     ended: list[tuple[float, EndCall]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     #: whether the socket stalled or the process froze: then playback is not where the engine must believe it to be

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from heapq import heapify
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from patter.call.actions import Action, CancelReply, SendClear, StartReply
+from patter.call.actions import Action, CancelReply, Emit, SendClear, StartReply
 from patter.call.session_state import State
 from patter.providers.carrier import CallStatus
 from patter.providers.stt import Final
-from patter.testing.machine_driver import MachineClock
+from patter.testing.machine_driver import TICKS, MachineClock
 from patter.testing.simulation.agent import SimulatedAgent
 from patter.testing.simulation.observer import Observer
 from patter.testing.simulation.record import Quiet
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from patter.testing.simulation.record import SpokenLine
 
 #: as the session has it (LC-11), in s
-STALLED_S, STALLED_END_S = 1.0, 5.0
+STALLED_S, STALLED_END_S, LOOK_S = 1.0, 5.0, 0.1
 
 
 class Stage(MachineClock, Observer):
@@ -37,18 +38,26 @@ class Stage(MachineClock, Observer):
         self.wire = Wire(self._reached_carrier, self._clear_reached_carrier)
         self.agent = SimulatedAgent(self)
         self._marks: set[str] = set()
-        self.frozen_until = 0.0
         self._do: dict[type[Any], Callable[[Any], None]] = {
             StartReply: self.agent.begin,
             CancelReply: lambda action: self.agent.cancel(action.reply),
             SendClear: lambda _: self.wire.clear(self.t),
         }
 
+    def release(self) -> None:
+        """Let go of what refers to this call in a circle, so that its memory is free at once, not some time later."""
+        self._do.clear()
+        self._noted.clear()
+        self.schedule.clear()
+        del self.agent, self.wire
+
     def play(self) -> None:
         """The whole call."""
         script = self.script
-        for order, (t, what, argument) in enumerate(script.events):
-            self.schedule.append((t, order - len(script.events), getattr(self, f"on_{what}"), argument))
+        self.schedule += [
+            (t, order, getattr(self, "on_" + what), argument)
+            for order, (t, what, argument) in enumerate(script.events, -len(script.events))
+        ]
         heapify(self.schedule)
         self.put(script.hangs_up_at, self.on_hang_up)
         self._told("started", None)
@@ -92,6 +101,12 @@ class Stage(MachineClock, Observer):
         if self._told("final", text):
             self.note_final(text)
             self.apply(self.machine.final(Final(text), self.t))
+
+    def on_digit(self, digit: str) -> None:
+        """The caller presses a key."""
+        if self._told("digit", digit):
+            self.record.signs.append(self.t)
+            self.apply(self.machine.digit(digit, self.t))
 
     def on_interrupt(self, _: None) -> None:
         """The application stops the agent."""
@@ -138,6 +153,7 @@ class Stage(MachineClock, Observer):
             self.record.disturbed = True
             self.record.stalls.append((self.t, self.t + seconds))
             self.put(self.t + seconds, self.on_unstall)
+            self._look_at_socket(None)
 
     def on_unstall(self, _: None) -> None:
         """It takes data again."""
@@ -146,14 +162,13 @@ class Stage(MachineClock, Observer):
 
     # -- the pacer and the socket
 
-    def due(self) -> float | None:
-        """As the session reckons it; a frozen process finds out later."""
-        due = MachineClock.due(self)
-        if due is None:
-            return None
-        if self.wire.blocked_since is not None:
-            due = min(due, self.t + 0.1)
-        return due if due > self.frozen_until else self.frozen_until
+    def _look_at_socket(self, _: None) -> None:
+        """The pacer looks again and again at a socket that takes nothing."""
+        if not self.wire.stalled or self.record.ended:
+            return
+        if self.wire.blocked_since is not None and self.t >= self.frozen_until:
+            self.tick()
+        self.put(ceil((self.t + LOOK_S) * TICKS - 1e-6) / TICKS, self._look_at_socket)
 
     def tick(self) -> None:
         """What the pacer does."""
@@ -179,7 +194,8 @@ class Stage(MachineClock, Observer):
         self.note_audio(chunk.payload, chunk.turn)
         for name in chunk.marks:
             self._echo_later(name)
-        self.apply(self.machine.audio_sent(chunk, self.t))
+        if actions := self.machine.audio_sent(chunk, self.t):
+            self.apply(actions)
 
     def _echo_later(self, name: str) -> None:
         played_at = self.carrier.mark(name)
@@ -212,12 +228,17 @@ class Stage(MachineClock, Observer):
 
     def apply(self, actions: Sequence[Action]) -> None:
         """Carry it out."""
-        if actions and self.record.ended:
+        if not actions:
+            return
+        if self.record.ended:
             self.record.problems.append(f"actions after the end of the call: {actions}")
         for action in actions:
+            kind = type(action)
+            if kind is Emit:
+                self.note_event(action)
+                continue
             self.note_action(action)
-            carry_out = self._do.get(type(action))
-            if carry_out is not None:
+            if (carry_out := self._do.get(kind)) is not None:
                 carry_out(action)
 
     def says_all(self, reply: int, lines: list[SpokenLine]) -> bool:
@@ -226,5 +247,5 @@ class Stage(MachineClock, Observer):
 
     def kick(self) -> None:
         """Audio was added: send what may be sent now."""
-        if self.machine.state is not State.ENDED:
+        if not self.record.ended:
             self.tick()
