@@ -214,6 +214,28 @@ async def test_the_answer_does_not_wait_and_all_are_opened_side_by_side(
 
 
 @pytest.mark.behaviour("PW-01")
+@pytest.mark.parametrize("status", [CallStatus.BUSY, CallStatus.IN_PROGRESS])
+async def test_a_dial_is_not_delayed_and_providers_are_opened_beside_it(
+    phone: Any, log: Log, status: CallStatus
+) -> None:
+    await phone.start(agent(), port=0)
+    carrier = phone.switchboard.trunks["fake"].carrier
+    carrier.dial_s = 1.0
+    calling = asyncio.ensure_future(phone.call("+15550002222", agent()))
+    await asyncio.sleep(0.35)
+    assert sorted(log.opened) == [("stt", "park"), ("tts", "park")]
+    assert carrier.dialled == [], "the carrier has not answered the dial yet"
+    await asyncio.sleep(0.70)
+    assert len(carrier.dialled) == 1
+    if status is CallStatus.BUSY:
+        carrier.host.call_status(StatusReport(carrier.dialled[-1].carrier_call_id, status))
+    else:
+        await phone.disconnect()
+    await calling
+    nothing_is_kept(phone, log)
+
+
+@pytest.mark.behaviour("PW-01")
 async def test_without_prewarm_no_provider_is_touched_before_the_media(
     simcall: Any, phone: Any, log: Log
 ) -> None:
@@ -342,6 +364,22 @@ async def test_thousands_of_calls_leave_no_bookkeeping(phone: Any, log: Log) -> 
         logging.disable(logging.NOTSET)
     nothing_is_kept(phone, log)
     assert phone.switchboard.lines() == ()
+
+
+def other_voice(call: Any) -> dict[str, Any]:
+    """The callback of a phone."""
+    return {"tts": "fake", "first_message": "Good evening."}
+
+
+@pytest.mark.patter_phone(on_call_start=other_voice)
+async def test_a_call_that_turns_out_to_be_another_one_gets_providers_of_its_own(
+    simcall: Any, phone: Any, log: Log
+) -> None:
+    async with simcall(agent(), ring_s=1.0) as call:
+        await call.agent_says("Good evening.")
+        assert log.synthesised == []
+    assert sorted(log.opened) == [("stt", "connect"), ("stt", "park"), ("tts", "park")]
+    nothing_is_kept(phone, log)
 
 
 # -- the greeting

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from patter.call.prerendered import Prerendered
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from patter.providers.llm import LLM, Message, ToolSpec
     from patter.providers.tts import TTS
     from patter.records import ProviderKind
-
-logger = logging.getLogger(__name__)
 
 
 class Mouth(Protocol):
@@ -78,8 +77,7 @@ class Voice:
     llm_error_message: str = ""
     guardrails: tuple[Guardrail, ...] = ()
     text_transforms: tuple[Callable[[str], str], ...] = ()
-    #: audio that was made while the phone rang, by the text of its sentence
-    prerendered: dict[str, bytes] = field(default_factory=dict)
+    prerendered: Prerendered = field(default_factory=Prerendered)
     #: set once parked connections are taken over; None when nobody has to wait for that
     adopting: asyncio.Event | None = None
 
@@ -87,15 +85,6 @@ class Voice:
         """Wait until voice and model are those of this call (PW-02)."""
         if self.adopting is not None:
             await self.adopting.wait()
-
-    def forget_prerendered(self, call_id: str) -> None:
-        """The greeting is over: what of its audio was not wanted never is (PW-16)."""
-        if self.prerendered:
-            characters = sum(map(len, self.prerendered))
-            logger.warning(
-                "call %s: %d characters of its greeting were paid for and not heard", call_id, characters
-            )
-            self.prerendered.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Speaker:
         if not self._mouth.open_sentence(self._reply, text):
             return
         cut = True
-        ready = self._voice.prerendered.pop(text, None)
+        ready = self._voice.prerendered.of(text)
         if ready is not None:
             cut = not self._add(ready, [])
         while ready is None and self._voice.tts is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from patter.audio.formats import AudioFormat, Encoding
+from patter.call.prerendered import Prerendered
 from patter.call.prompts import prompts_of
 from patter.prewarm.greeting import render_greeting
 
@@ -71,7 +72,7 @@ class Ringing:
             self._warming.end(line.call.id)
             return self._make(line, plan, stream)
         line.lineup = None
-        lineup.voice.prerendered = dict(self._warming.take_greeting(line.call.id))
+        lineup.voice.prerendered = Prerendered(self._warming.take_greeting(line.call.id))
         return lineup
 
     async def end(self, line: Line) -> None:

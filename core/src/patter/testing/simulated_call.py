@@ -46,6 +46,7 @@ class SimulatedCall:
         dialled: the call that the phone placed and that is now answered, in place of an incoming one.
         limit_s: how long each step waits for what it expects, in s of the loop's clock.
         echo_s: how late the carrier echoes marks, in s.
+        ring_s: how long it rings before the media is up, in s.
 
     Attributes:
         scene: what the fakes do in this call; prepare it before entering.
@@ -74,7 +75,8 @@ class SimulatedCall:
     ) -> None:
         self.phone = phone
         self.agent = agent
-        self.scene = Scene()
+        # the providers of a dialled call were made while it rang, in a scene of that call
+        self.scene = Scene() if dialled is None else self.carrier.scenes.of(dialled.request.call_id)
         self.scene.model.replies.extend(replies)
         self.call: Call | None = None
         self.refusal: Refuse | None = None
