@@ -330,8 +330,9 @@ def carrier(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The tools of this folder's tests."""
     for variable in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
         monkeypatch.setenv(variable, "set by the test")
+    parts = SimpleNamespace(stt=WrittenSTT, tts=WrittenTTS)
     return SimpleNamespace(
-        loopback=loopback, agent=agent, written=written, read=read, until=until, number=NUMBER
+        loopback=loopback, agent=agent, parts=parts, written=written, read=read, until=until, number=NUMBER
     )
 
 

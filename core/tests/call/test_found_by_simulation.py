@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from patter.call.barge_in import BargeInSettings
+from patter.call.session_state import SessionSettings
 from patter.providers.barge_in import BargeInEvent, BargeInStrategy
+from patter.providers.stt import Final
 from patter.testing.machine_driver import MachineDriver, Replies
 
 
@@ -14,7 +16,7 @@ class AfterSpeech(BargeInStrategy):
         return event.speech_ms >= 400
 
 
-def test_words_that_came_before_they_interrupted_are_answered_when_the_caller_stops() -> None:
+def test_words_that_came_before_they_interrupted_are_answered_once_they_have() -> None:
     call = MachineDriver(barge_in=BargeInSettings(mode="confirm"), strategies=[AfterSpeech()])
     call.begin()
     call.final(1.0, "tell me")
@@ -22,8 +24,19 @@ def test_words_that_came_before_they_interrupted_are_answered_when_the_caller_st
     call.final(1.3, "no wait")
     call.run(3.0)
     assert [start.text for _, start in call.log.started] == ["tell me", "no wait"]
-    assert [t for t, _ in call.log.started] == [1.0, 1.8]
-    assert [round(t, 2) for t, _ in call.log.cancelled] == [1.46]
+    assert [round(t, 2) for t, _ in call.log.started] == [1.0, 1.46]
+    assert [round(t, 2) for t, _ in call.log.cancelled][:1] == [1.46]
+
+
+def test_words_before_an_interruption_without_words_are_answered_when_the_recogniser_gives_up() -> None:
+    call = MachineDriver(SessionSettings(first_message="Hello from Acme."), replies=Replies(sentence_s=3.0))
+    call.begin()
+    call.apply(call.machine.final(Final("hi"), call.t))
+    call.speech(1.0, 1.5)
+    call.run(7.0)
+    assert [(t, start.text) for t, start in call.log.started] == [(0.0, "Hello from Acme.")]
+    call.run(12.0)
+    assert [(round(t, 1), start.text) for t, start in call.log.started[1:]] == [(7.5, "hi")]
 
 
 def test_speech_over_a_goodbye_is_no_interruption() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -11,7 +12,7 @@ from patter import (
     hookimpl,
 )
 from patter.decisions import Hangup, Retry, Switch
-from patter.errors import ProviderAuthError, ProviderError
+from patter.errors import ProviderAuthError, ProviderError, ProviderTimeout
 from patter.providers.carrier import CallStatus
 
 
@@ -120,5 +121,63 @@ def test_a_provider_that_cannot_be_made_again_ends_the_call():
         ((status, reason),) = made.ended
         assert status is CallStatus.FAILED
         assert "cannot be made anew" in reason
+
+    virtually(scenario)
+
+
+def test_a_provider_that_has_worked_since_is_not_given_up_for_what_was_before():
+    async def scenario():
+        made = Office().lineup()
+        for _ in range(5):
+            assert await made.lineup.heal("stt", ProviderError("broke"), spoken=False)
+            made.lineup.recovered("stt")
+        assert made.ended == []
+        for _ in range(2):
+            assert await made.lineup.heal("stt", ProviderError("broke"), spoken=False)
+        assert not await made.lineup.heal("stt", ProviderError("broke"), spoken=False)
+        assert [status for status, _ in made.ended] == [CallStatus.FAILED]
+
+    virtually(scenario)
+
+
+def test_switching_another_provider_does_not_leave_the_failed_one_dead():
+    async def scenario():
+        made = Office(Decide(Switch("llm", "other"))).lineup()
+        before = made.lineup.voice.llm
+        assert await made.lineup.heal("stt", ProviderError("broke"), spoken=False)
+        assert made.lineup.voice.llm is not before
+        assert made.ended == []
+
+    virtually(scenario)
+
+
+# -- connecting the STT
+
+
+def test_an_stt_that_never_connects_has_failed_after_ten_seconds():
+    async def scenario():
+        made = Office().lineup()
+        made.lineup._stt.connect = lambda audio_format: asyncio.Event().wait()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(ProviderTimeout, match="within 10 s"):
+            await made.lineup.connect_stt()
+        assert loop.time() - began == pytest.approx(10.0)
+
+    virtually(scenario)
+
+
+def test_an_stt_that_takes_anothers_place_learns_whether_interims_are_wanted():
+    async def scenario():
+        made = Office().lineup()
+        await made.lineup.connect_stt()
+        made.lineup.interims_wanted(True)
+        await made.lineup.rebuild("stt")
+        second = await made.lineup.connect_stt()
+        assert second.done[-1] == "interims True"
+        made.lineup.interims_wanted(False)
+        await made.lineup.rebuild("stt")
+        third = await made.lineup.connect_stt()
+        assert "interims True" not in third.done
 
     virtually(scenario)

@@ -354,11 +354,17 @@ DEFECTS: tuple[Plant, ...] = (
 )
 
 
-def _broken(calls: int) -> Iterator[tuple[int, str]]:
-    """(number of the call, promise) of what broke, or the exception that the defect led to."""
+def _broken(calls: int, *, with_event: str | None = None) -> Iterator[tuple[int, str]]:
+    """(number of the call, promise) of what broke, or the exception that the defect led to.
+
+    `with_event`: only the calls in which that happens are played; the defect can show in no other.
+    """
     with quiet():
         for number in range(calls):
-            stage = Stage(draw(SEED + number))
+            script = draw(SEED + number)
+            if with_event is not None and all(what != with_event for _, what, _ in script.events):
+                continue
+            stage = Stage(script)
             try:
                 stage.play()
             except (AssertionError, IndexError, KeyError) as error:
@@ -372,6 +378,13 @@ def _broken(calls: int) -> Iterator[tuple[int, str]]:
 def test_a_planted_defect_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     assert next(_broken(WITHIN), None) is not None
+
+
+def test_a_goodbye_that_takes_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patter.call.machine.DRAIN_S", 1_000.0)
+    found = next(_broken(50_000, with_event="end_call"), None)
+    assert found is not None
+    assert found[1] == "ends_in_time"
 
 
 def test_a_violation_is_shown_short_and_can_be_replayed(

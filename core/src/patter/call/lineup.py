@@ -261,7 +261,7 @@ class Lineup:
     async def heal(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
         """Decide about a failed provider; True when it may be tried again.
 
-        `patter_call_error` decides first; without an answer a provider is made anew twice in a call, then a failed
+        `patter_call_error` decides first; without an answer a provider is made anew twice (`recovered`), then a failed
         LLM leaves the turn to `llm_error_message`, and a failed STT or TTS ends the call. After a part of a reply was
         spoken nothing is tried again.
         """

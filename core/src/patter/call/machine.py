@@ -153,8 +153,7 @@ class SessionMachine:
         self.silence.broken(t)
         self.barge_in.finalizing = self.caller.finalizing
         self._decide(self.barge_in.speech_ended(t), t)
-        if not self.watch.expects_result(t):  # its words came before what they interrupted was stopped
-            self._after_silence(t)
+        self._answer_what_waits(t)
         return self._take(t)
 
     def _sign_of_life(self, t: float) -> None:
@@ -200,6 +199,11 @@ class SessionMachine:
         """Nothing was said after an interruption: what waited for the next turn is answered now."""
         if self.state is State.LISTENING:
             self._dispatch(self.turns.agent_turn_over(t, self.settings.trigger), t)
+
+    def _answer_what_waits(self, t: float) -> None:
+        """Words that came before their speech interrupted are answered once nothing more of it is expected (TN-03)."""
+        if not self.watch.expects_result(t):
+            self._after_silence(t)
 
     def _final_over_agent(self, text: str, t: float) -> None:
         reply = self.reply
@@ -348,6 +352,7 @@ class SessionMachine:
         self._actions += self.caller.time_passed(t)
         self.barge_in.finalizing = self.caller.finalizing
         self._end_if_heard(t)
+        self._answer_what_waits(t)
         self._watch_silence(t)
         if self.state is State.DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
             self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)

@@ -62,6 +62,8 @@ WORDS = (
         "team",
     ),
 )
+#: the longest time for which the process does nothing, in s
+LONGEST_FREEZE_S = 2.0
 #: what recognisers write for silence (TN-06)
 CAPTIONS = ("[Music]", "Thanks for watching!", "(applause)")
 
@@ -174,7 +176,7 @@ class CallerDrawing:
         elif kind < 0.65:
             self.add(t, "announce", "Please hold on." if kind < 0.6 else " ")
         elif kind < 0.8:
-            self.add(t, "freeze", 0.4 * random() if random() < 0.8 else 2.0 * random())
+            self.add(t, "freeze", (0.4 if random() < 0.8 else LONGEST_FREEZE_S) * random())
         elif kind < 0.9:
             self.add(t, "stall", 0.3 * random() if random() < 0.6 else 6.0 * random())
         elif kind < 0.93:

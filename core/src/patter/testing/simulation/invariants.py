@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from patter.call.barge_in import PENDING_CAP_S, TICK_S
+from patter.call.machine import DRAIN_S
 from patter.call.session_state import State
 from patter.call.turns import RESTART_WINDOW_S, RESTARTS
 from patter.testing.simulation.carrier import AHEAD_S
+from patter.testing.simulation.draw import LONGEST_FREEZE_S
 from patter.testing.simulation.heard_checks import heard_problems
 from patter.testing.simulation.idle_checks import idle_problems
 
@@ -218,6 +220,17 @@ def ends_once(stage: Observed) -> Iterator[str]:
     yield from (f"left over: {what}" for what, there in left.items() if there)
 
 
+def ends_in_time(stage: Observed) -> Iterator[str]:
+    """CC-11: a call that is to end does so once what is being said is heard, at the latest in 10 s."""
+    record = stage.record
+    if record.ending_since is None:
+        return
+    late = FRAME_S + LONGEST_FREEZE_S * sum(what == "freeze" for _, what, _ in stage.script.events)
+    for t, _ in record.ended:
+        if t > record.ending_since + DRAIN_S + late:
+            yield f"the call was to end at {record.ending_since} and ended at {t}"
+
+
 def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
     """When nothing happened for long, the agent listens, and what asked for an answer has got it."""
     snapshot = stage.record.when_quiet
@@ -268,5 +281,6 @@ CHECKS = (
     decided_in_time,
     finalize_once,
     ends_once,
+    ends_in_time,
     nobody_waits_for_ever,
 )

@@ -83,6 +83,8 @@ class Record:
     #: keys and words of the caller that count whatever the VAD says
     signs: list[float] = field(default_factory=list)
     ended: list[tuple[float, EndCall]] = field(default_factory=list)
+    #: when the application asked for the end of the call, which lasts until what is being said is heard
+    ending_since: float | None = None
     problems: list[str] = field(default_factory=list)
     #: whether the socket stalled or the process froze: then playback is not where the engine must believe it to be
     disturbed: bool = False

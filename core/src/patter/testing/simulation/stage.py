@@ -126,6 +126,8 @@ class Stage(MachineClock, Observer):
     def on_end_call(self, reason: str) -> None:
         """The application ends the call after what is being said."""
         if self._told("end_call", reason):
+            if self.record.ending_since is None and not self.record.ended:
+                self.record.ending_since = self.t
             self.apply(self.machine.end_after_speech(reason, self.t))
 
     def on_hang_up(self, _: None) -> None:
@@ -134,6 +136,8 @@ class Stage(MachineClock, Observer):
             if self.script.quiet_s:
                 self.record.when_quiet = Quiet(self.machine.state)
             self.apply(self.machine.end(CallStatus.COMPLETED, "hung up", self.t, by_carrier=True))
+            if not self.record.ended:
+                self.record.problems.append(f"the call goes on after the caller hung up at {self.t}")
 
     def on_odd_mark(self, name: str) -> None:
         """A mark comes back that is none of ours, or comes back again."""
@@ -192,6 +196,8 @@ class Stage(MachineClock, Observer):
     def _reached_carrier(self, chunk: Chunk) -> None:
         """The carrier connection accepted a chunk: the carrier plays it, the machine is told."""
         self.note_audio(chunk.payload, chunk.turn)
+        if self.record.ended:
+            self.record.problems.append(f"audio was sent at {self.t}, after the end of the call")
         for name in chunk.marks:
             self._echo_later(name)
         if actions := self.machine.audio_sent(chunk, self.t):
