@@ -61,6 +61,10 @@ class Agent(BaseModel):
         "en", help="Language of the conversation, as a BCP 47 tag.", variable="PATTER_LANGUAGE"
     )
     tools: tuple[Tool, ...] = option((), help="Functions the model may call, made with @tool.")
+    prewarm: bool = option(True, help="Open and warm the providers while the phone rings, where they can be.")
+    prewarm_first_message: bool = option(
+        False, help="Make the greeting's audio while the phone rings; paid for also when nobody answers."
+    )
     turn_end: Literal["auto", "stt", "vad", "manual"] = option(
         "auto", help="Who decides that the caller has finished: auto takes stt where the STT can, else vad."
     )

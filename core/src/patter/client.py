@@ -13,6 +13,7 @@ from patter.call.call import Call
 from patter.call.pacer import Pacer
 from patter.call.plan import Planner
 from patter.call.record import CallRegistry, MemoryCallRegistry
+from patter.call.types import ProviderWarmed
 from patter.call.vad_sources import VADSources
 from patter.call_result import CallResult, result_of
 from patter.callbacks import Callbacks
@@ -20,6 +21,7 @@ from patter.environment import Environment
 from patter.errors import ConfigError, InputError, PatterError
 from patter.phone_settings import effective_agent, phone_settings, read_settings
 from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool
+from patter.prewarm.warming import Warming
 from patter.providers.carrier import CallStatus, DialRequest
 from patter.providers.context import ProviderContext
 from patter.server.address import PublicAddress
@@ -87,6 +89,7 @@ class Patter:
         self.stall_monitor = StallMonitor(self.environment.clock)
         self._pacer = Pacer(self.environment.clock, self.stall_monitor)
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
+        self.warming = Warming(self.environment.clock, self._warmed)
         self._admission = Admission(self.settings.max_calls)
         ring_ttl = self._ring_s(None) + TOKEN_GRACE_S
         self.switchboard = Switchboard(
@@ -141,6 +144,11 @@ class Patter:
         return HookDispatcher(
             scopes, self.environment, arguments={"call": call}, on_failure=self._hook_failed, label=call.id
         )
+
+    def _warmed(self, call_id: str, slot: str, took_ms: float) -> None:
+        line = self.switchboard.line(call_id)
+        if line is not None:
+            line.call.events.emit("provider_warmed", ProviderWarmed(slot, took_ms))
 
     def _hook_failed(self, failure: HookFailure) -> None:
         if self.on_hook_failure is not None:
@@ -261,6 +269,7 @@ class Patter:
                 "shutting down took over %.0f s; what still hangs is left to the process's end", SHUTDOWN_S
             )
         self.switchboard.trunks.clear()
+        await self.warming.close()
         self._pacer.close()
         self.stall_monitor.stop()
         self._vads.close()

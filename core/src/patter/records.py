@@ -41,7 +41,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class CarrierRecord(Record):
-    """A telephone carrier. Core asks these flags and never the carrier's name (CC-18)."""
+    """A telephone carrier. Core asks these flags and never the carrier's name (CC-18).
+
+    `stream` is the encoding and rate (Hz) of its media where all calls have the same, such as ``("mulaw", 8000)``:
+    with it a call's providers can be made and warmed while the phone rings.
+    """
 
     kind: ClassVar[ProviderKind] = "carrier"
 
@@ -53,6 +57,7 @@ class CarrierRecord(Record):
     machine_detection: bool = field(default=False, kw_only=True)
     sip: bool = field(default=False, kw_only=True)
     speaks: bool = field(default=False, kw_only=True)
+    stream: tuple[str, int] | None = field(default=None, kw_only=True)
     default_ring_s: float = field(default=60.0, kw_only=True)
     billing_increment_s: int = field(default=1, kw_only=True)
     simulator: str | None = field(default=None, kw_only=True)

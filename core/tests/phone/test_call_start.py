@@ -94,6 +94,7 @@ def agent(live: LiveModel) -> Agent:
         vad="fake",
         variables={"name": "Ann", "company": "Acme"},
         disable_phone_preamble=True,
+        prewarm=False,  # what is made is counted here
     )
 
 

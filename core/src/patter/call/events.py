@@ -18,6 +18,8 @@ FINISH_S = 1.0
 
 #: every event with the type of its data; documented in docs/reference/events.md
 EVENTS: dict[str, str] = {
+    "provider_warmed": "ProviderWarmed: while the phone rang",
+    "provider_connected": "ProviderConnected",
     "call_started": "None: the media is up",
     "user_speech_started": "None",
     "user_speech_ended": "None",

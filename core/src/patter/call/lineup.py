@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from patter.call.adoption import Adoption
 from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
@@ -18,6 +19,7 @@ from patter.decisions import Hangup, Retry, Switch
 from patter.errors import ConfigError, PatterError, ProviderAuthError, ProviderTimeout
 from patter.pipeline_hooks import PipelineContext
 from patter.plugins import build
+from patter.prewarm.warming import Warmable, Warming
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class LineupServices:
     planner: Planner
     vads: VADSources
     clock: Clock
+    warming: Warming | None = None
 
 
 class Lineup:
@@ -80,6 +83,7 @@ class Lineup:
         self._end: Callable[[CallStatus, str], None] | None = None
         self.reconnecting = False
         self._interims_wanted = False
+        self._adoption = Adoption(call, services.clock, services.warming)
         assert context.carrier_format is not None
         self._carrier_format: AudioFormat = context.carrier_format
         self._failure: Exception | None = None
@@ -107,6 +111,48 @@ class Lineup:
         """Raise what kept a provider from being made; `close()` releases those that were."""
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def carrier_format(self) -> AudioFormat:
+        """Format of the call's audio."""
+        return self._carrier_format
+
+    def suits(self, plan: CallPlan, stream: AudioFormat) -> bool:
+        """Whether this is a whole line-up of a call with that plan and audio."""
+        return self._failure is None and self._plan is plan and self._carrier_format == stream
+
+    # -- while the phone rings, and when its call begins
+
+    def warmables(self, *, renders: bool) -> list[Warmable]:
+        """What can be opened or warmed beforehand; not the voice when it makes the greeting, which warms it as well."""
+        found: list[Warmable | None] = []
+        if self._stt is not None:
+            found.append(Warmable.of("stt", self._stt, self.stt_format))
+        if self.voice.tts is not None and not renders:
+            found.append(Warmable.of("tts", self.voice.tts))
+        if self.voice.llm is not None:
+            found.append(Warmable.of("llm", self.voice.llm))
+        return [warmable for warmable in found if warmable is not None]
+
+    def begin(self) -> bool:
+        """The call begins; returns whether voice or model have something to take over (`adopt`) before they are used."""
+        if not any(self._adoption.has(kind) for kind in ("tts", "llm")):
+            return False
+        self.voice.adopting = asyncio.Event()
+        return True
+
+    async def adopt(self) -> None:
+        """Voice and model take over their parked connections."""
+        try:
+            await asyncio.gather(self._adopt("tts", self.voice.tts), self._adopt("llm", self.voice.llm))
+        finally:
+            if self.voice.adopting is not None:
+                self.voice.adopting.set()
+                self.voice.adopting = None
+
+    async def _adopt(self, kind: ProviderKind, provider: object) -> None:
+        if await self._adoption.adopt(kind, provider) is False:
+            await self.rebuild(kind)
 
     def _pipeline(self) -> CallPipeline:
         call, hooks = self._call, self._plan.agent.pipeline
@@ -190,14 +236,20 @@ class Lineup:
 
     async def connect_stt(self) -> STT:
         """Connect the call's STT; it learns what was said to one before it. Raises `ProviderError`."""
-        stt = self._stt
-        assert stt is not None
         self.reconnecting = False
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await stt.connect(self.stt_format)
-        except TimeoutError as error:
-            raise ProviderTimeout(f"the STT was not connected within {CONNECT_S:.0f} s") from error
+        assert self._stt is not None
+        adopted = await self._adoption.adopt("stt", self._stt)
+        if adopted is False:
+            await self.rebuild("stt")
+        stt = self._stt
+        if not adopted:
+            began = self.clock.monotonic()
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await stt.connect(self.stt_format)
+            except TimeoutError as error:
+                raise ProviderTimeout(f"the STT was not connected within {CONNECT_S:.0f} s") from error
+            self._adoption.connected("stt", "fresh", began)
         if self._interims_wanted:
             stt.interims_wanted(True)
         return stt

@@ -44,6 +44,7 @@ class ReplyRunner:
                 await self._answer()
             await speaking
         finally:
+            self._parts.voice.prerendered.forget(self._parts.call_id)
             self._cancelled.set()
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)

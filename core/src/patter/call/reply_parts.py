@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from patter.call.prerendered import Prerendered
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from patter.audio.formats import AudioFormat
@@ -74,6 +77,14 @@ class Voice:
     llm_error_message: str = ""
     guardrails: tuple[Guardrail, ...] = ()
     text_transforms: tuple[Callable[[str], str], ...] = ()
+    prerendered: Prerendered = field(default_factory=Prerendered)
+    #: set once parked connections are taken over; None when nobody has to wait for that
+    adopting: asyncio.Event | None = None
+
+    async def ready(self) -> None:
+        """Wait until voice and model are those of this call (PW-02)."""
+        if self.adopting is not None:
+            await self.adopting.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,10 @@ class Speaker:
         if not self._mouth.open_sentence(self._reply, text):
             return
         cut = True
-        while self._voice.tts is not None:
+        ready = self._voice.prerendered.of(text)
+        if ready is not None:
+            cut = not self._add(ready, [])
+        while ready is None and self._voice.tts is not None:
             made: list[int] = []
             try:
                 await self._synthesise(self._voice.tts, text, made)
@@ -72,6 +75,7 @@ class Speaker:
 
     async def _synthesise(self, tts: TTS, text: str, made: list[int]) -> None:
         converter = Converter(tts.output_format(), self._mouth.carrier_format)
+        await self._voice.ready()
         self._mouth.timing(self._reply, "tts_request")
         stream = tts.synthesize(text)
         async with aclosing(first_within(stream, FIRST_BYTE_S, "the voice")) as chunks:

@@ -113,6 +113,23 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderConnected:
+    """A provider is connected: anew, or over the connection that was opened while the phone rang (PW-08)."""
+
+    kind: ProviderKind
+    source: Literal["adopted", "fresh"]
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderWarmed:
+    """A provider was warmed, or its connection parked, while the phone rang (PW-08)."""
+
+    kind: str
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailure:
     """A part of a call that failed: which provider, with which reference, and how."""
 

@@ -108,7 +108,13 @@ class STT(ABC):
         """Close the open utterance now and answer with a `Final` (TN-21), with an empty one if nothing was said."""
 
     async def warmup(self) -> None:  # noqa: B027 - optional
-        """Do beforehand what makes `connect()` fast; free of model charges."""
+        """Do beforehand what makes `connect()` fast; free of model charges.
+
+        A recogniser with a connection may offer two methods in its place, of which core makes use while the phone
+        rings: ``async open_parked_connection(audio_format)`` opens it, sends what `connect()` would send, and returns a
+        handle with a `close()`; ``adopt_websocket(handle)``, plain or async, goes on with it and raises when it is no
+        longer open. The handle keeps itself alive meanwhile, as its vendor wants it (PW-03, PW-06).
+        """
 
     def speech_started(self) -> None:  # noqa: B027 - optional
         """The call's VAD heard speech begin. For recognisers that cut their segments to the VAD."""

@@ -40,7 +40,11 @@ class TTS(ABC):
         """Release everything. Idempotent, allowed before the first synthesis, ends within 1 s."""
 
     async def warmup(self) -> None:  # noqa: B027 - optional
-        """Do beforehand what makes the first synthesis fast; free of model charges."""
+        """Do beforehand what makes the first synthesis fast; free of model charges.
+
+        A voice with a connection may offer ``async open_parked_connection()`` and ``adopt_websocket(handle)`` in its
+        place; see `patter.providers.stt.STT.warmup`.
+        """
 
     def word_times(self) -> tuple[WordTime, ...]:
         """Word times of the synthesis in progress, as far as known; empty where the vendor has none (TN-08)."""

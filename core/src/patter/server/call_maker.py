@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from patter.call.barge_in import BargeIn, BargeInSettings
-from patter.call.connection import MediaLeg
 from patter.call.conversation import Conversation
 from patter.call.lineup import Lineup, LineupServices
 from patter.call.machine import SessionMachine
@@ -16,22 +15,28 @@ from patter.call.session import CallSession, SessionParts
 from patter.call.session_state import SessionSettings
 from patter.call.tool_setup import give_tools
 from patter.errors import ConfigError
+from patter.server.ringing import Ringing
 from patter.server.start_and_end import StartAndEnd
 
 if TYPE_CHECKING:
     from patter.agent import Agent
+    from patter.audio.formats import AudioFormat
     from patter.call.call import Call
+    from patter.call.connection import MediaLeg
     from patter.call.plan import CallPlan
     from patter.call.types import CallSummary
     from patter.client import Patter
     from patter.plugins import HookDispatcher
     from patter.providers.carrier import StreamStarted
+    from patter.server.line import Line
 
 logger = logging.getLogger(__name__)
 
 #: how long after its first audio an agent turn can be interrupted, without and with an echo canceller (BI-02), in s
 GATE_S = 0.25
 GATE_ECHO_CANCELLATION_S = 1.0
+#: what was made ready lives so much longer than the phone rings, in s
+RING_GRACE_S = 5.0
 
 
 class PhoneCallMaker:
@@ -40,6 +45,7 @@ class PhoneCallMaker:
     def __init__(self, phone: Patter) -> None:
         self._phone = phone
         self._callbacks = StartAndEnd(phone.callbacks, phone.planner)
+        self._ringing = Ringing(self._lineup, phone.warming)
 
     def plan(self, agent: Agent | None) -> CallPlan:
         """The plan of a call with that agent, or with the phone's. Raises `ConfigError`."""
@@ -61,15 +67,27 @@ class PhoneCallMaker:
         """Call `on_call_end`."""
         await self._callbacks.ended(call, summary)
 
-    def session(
-        self, call: Call, plan: CallPlan, leg: MediaLeg, started: StreamStarted, hooks: HookDispatcher
-    ) -> CallSession:
-        """A session on that media leg. Raises `PatterError` when a provider cannot be built."""
-        phone, agent = self._phone, plan.agent
+    def ring(self, line: Line, ring_s: float) -> None:
+        """Make, warm and park what the call will need, for the ring and 5 s more."""
+        self._ringing.begin(line, ring_s + RING_GRACE_S)
+
+    async def release(self, line: Line) -> None:
+        """Release what was made for the call and not used."""
+        await self._ringing.end(line)
+
+    def _lineup(self, line: Line, plan: CallPlan, audio_format: AudioFormat) -> Lineup:
+        phone = self._phone
+        context = phone.context_for(line.call, audio_format, plan.agent.language)
         clock = phone.environment.clock
-        context = phone.context_for(call, started.audio_format, agent.language)
-        services = LineupServices(phone.plugins, phone.planner, phone.vads, clock)
-        lineup = Lineup(call, plan, context, services, hooks)
+        services = LineupServices(phone.plugins, phone.planner, phone.vads, clock, phone.warming)
+        return Lineup(line.call, plan, context, services, line.hooks)
+
+    def session(self, line: Line, leg: MediaLeg, started: StreamStarted) -> CallSession:
+        """A session on that media leg. Raises `PatterError` when a provider cannot be built."""
+        phone, call, plan = self._phone, line.call, line.plan
+        assert plan is not None
+        agent = plan.agent
+        lineup = self._ringing.take(line, plan, started.audio_format)
         prompts = prompts_of(agent, call.parameters)
         if prompts.unknown:
             logger.warning(
@@ -97,7 +115,9 @@ class PhoneCallMaker:
             BargeIn(barge_in, lineup.strategies),
             Conversation(prompts.system, max_history=agent.max_history),
         )
-        session = CallSession(call, SessionParts(machine, lineup, leg, hooks, phone.pacer), clock)
+        session = CallSession(
+            call, SessionParts(machine, lineup, leg, line.hooks, phone.pacer), phone.environment.clock
+        )
         lineup.on_hopeless(session.end_now)
         phone.callbacks.observe(call)
         give_tools(lineup.voice, agent, call, session, phone.environment)

@@ -92,6 +92,7 @@ class CallEndings:
             if self._hurried:
                 await self._close(line)  # with our own code, before the carrier closes it (LC-08)
             await asyncio.gather(self.hang_up(line), self._close(line))
+            await self._release(line)
             await self._tell(line, summary)
         finally:
             # A task of the shutdown may be cut off here; the call ends all the same.
@@ -135,6 +136,14 @@ class CallEndings:
             logger.info("call %s: hang-up at the carrier: %s", call.id, type(error).__name__)
         except Exception:
             logger.exception("call %s: hang-up at the carrier failed", call.id)
+
+    async def _release(self, line: Line) -> None:
+        """What was made ready while the phone rang."""
+        try:
+            async with self._within(None, SHUTDOWN_HANGUP_S):
+                await self._maker.release(line)
+        except TimeoutError:
+            logger.warning("call %s: releasing its providers was cut off by the shutdown", line.call.id)
 
     async def _close(self, line: Line) -> None:
         """Close the media connection, so that nothing of the media is left when the hooks are told."""

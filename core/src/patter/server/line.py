@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from patter.agent import Agent
     from patter.call.call import Call
     from patter.call.connection import CarrierConnection, MediaLeg
+    from patter.call.lineup import Lineup
     from patter.call.plan import CallPlan
     from patter.call.session import CallSession
     from patter.plugins import HookDispatcher
@@ -43,10 +44,14 @@ class CallMaker(Protocol):
     async def ended(self, call: Call, summary: CallSummary) -> None:
         """The call is over and all else was told: `on_call_end`."""
 
-    def session(
-        self, call: Call, plan: CallPlan, leg: MediaLeg, started: StreamStarted, hooks: HookDispatcher
-    ) -> CallSession:
+    def ring(self, line: Line, ring_s: float) -> None:
+        """The call rings, for so long: make ready what it will need."""
+
+    def session(self, line: Line, leg: MediaLeg, started: StreamStarted) -> CallSession:
         """A session on that media leg; builds the providers. Raises `PatterError`."""
+
+    async def release(self, line: Line) -> None:
+        """The call is over: release what was made ready for it and not used."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +60,7 @@ class Line:
 
     Attributes:
         plan: who talks; None before that is decided.
+        lineup: the providers that are made ready while it rings; None before that, and once they are used.
         decided: set when the first webhook of an inbound call is answered.
         dialling: set when the carrier took a dialled call, or did not; None for inbound calls.
         at_carrier: whether the carrier has the call, so that it may have to be hung up there.
@@ -69,6 +75,7 @@ class Line:
     trunk: Trunk
     hooks: HookDispatcher
     plan: CallPlan | None = None
+    lineup: Lineup | None = None
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     dialling: asyncio.Event | None = None
     at_carrier: bool = False

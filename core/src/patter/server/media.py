@@ -79,7 +79,7 @@ class MediaRunner:
         try:
             line.plan = await self._maker.started(call, line.plan)
             call.agent = line.plan.agent
-            session = self._maker.session(call, line.plan, leg, started, line.hooks)
+            session = self._maker.session(line, leg, started)
             session.prepare()
             await line.hooks.notify("patter_call_setup")
         except BaseException as error:

@@ -143,7 +143,14 @@ class Switchboard:
             logger.error("call %s cannot be set up: %s", call.id, error)
             return await self._refuse(line, "set-up failed", self.unavailable_message)
         self._staff(line, plan)
-        return self._connect(line)
+        answer = self._connect(line)
+        # Beside the answer, which is not delayed by it (PW-01).
+        asyncio.get_running_loop().call_soon(self._ring, line, self.media_timeout_s)
+        return answer
+
+    def _ring(self, line: Line, ring_s: float) -> None:
+        if not line.over and not line.connected:
+            self._maker.ring(line, ring_s)
 
     def _staff(self, line: Line, plan: CallPlan) -> None:
         """The call has its agent, whose hooks act from now on too."""
@@ -162,6 +169,7 @@ class Switchboard:
         line = self._add(call, carrier, ring_s)
         line.dialling = asyncio.Event()
         self._staff(line, plan)
+        asyncio.get_running_loop().call_soon(self._ring, line, ring_s)
         return line
 
     def dialled(self, line: Line, carrier_call_id: str) -> bool:

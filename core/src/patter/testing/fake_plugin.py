@@ -28,6 +28,7 @@ def patter_register_carrier() -> Iterable[CarrierRecord]:
             dtmf_out=True,
             transfers=("cold",),
             speaks=True,
+            stream=("mulaw", 8000),
         )
     ]
 

@@ -46,6 +46,7 @@ class SimulatedCall:
         dialled: the call that the phone placed and that is now answered, in place of an incoming one.
         limit_s: how long each step waits for what it expects, in s of the loop's clock.
         echo_s: how late the carrier echoes marks, in s.
+        ring_s: how long it rings before the media is up, in s.
 
     Attributes:
         scene: what the fakes do in this call; prepare it before entering.
@@ -70,10 +71,12 @@ class SimulatedCall:
         dialled: Dialled | None = None,
         limit_s: float = LIMIT_S,
         echo_s: float = 0.0,
+        ring_s: float = 0.0,
     ) -> None:
         self.phone = phone
         self.agent = agent
-        self.scene = Scene()
+        # the providers of a dialled call were made while it rang, in a scene of that call
+        self.scene = Scene() if dialled is None else self.carrier.scenes.of(dialled.request.call_id)
         self.scene.model.replies.extend(replies)
         self.call: Call | None = None
         self.refusal: Refuse | None = None
@@ -88,6 +91,7 @@ class SimulatedCall:
         self._dialled = dialled
         self._limit_s = limit_s
         self._echo_s = echo_s
+        self._ring_s = ring_s
         self._ear: Ear | None = None
         self._mouth: Mouth | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,8 +138,11 @@ class SimulatedCall:
             answer = await carrier.host.incoming_call(offer)
         if isinstance(answer, Refuse):
             self.refusal = answer
-        else:
-            self._open(carrier, answer)
+            return
+        carrier.scenes.bind(answer.call_id, self.scene)
+        if self._ring_s:
+            await asyncio.sleep(self._ring_s)
+        self._open(carrier, answer)
 
     def _open(self, carrier: FakeCarrier, answer: Connect) -> None:
         switchboard = self.phone.switchboard
@@ -147,7 +154,6 @@ class SimulatedCall:
             )
         self.call = entry.call
         self.call.on("failed", self.failures.append)
-        carrier.scenes.bind(answer.call_id, self.scene)
         carrier.connect_line(self.carrier_call_id, self._carrier_ends)
         self._ear = Ear(carrier.format, self.scene.voice)
         line = self.line = SimulatedLine(carrier.format, self._ear, echo_s=self._echo_s)

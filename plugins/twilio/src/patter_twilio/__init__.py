@@ -27,6 +27,7 @@ def patter_register_carrier() -> list[CarrierRecord]:
             transfers=("cold",),
             machine_detection=True,
             speaks=True,
+            stream=("mulaw", 8000),
             default_ring_s=60.0,
             billing_increment_s=60,
             simulator="patter_twilio.simulator:Simulator",
