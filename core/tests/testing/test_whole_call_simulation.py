@@ -73,7 +73,7 @@ def test_scripts_hold_what_calls_are_made_of() -> None:
         *("normal", "late", "never", "dropped at once", "of another call", "odd messages first")
     }
     assert {script.ending for script in scripts} == {
-        *("stop", "drop", "stop and drop", "application", "drop and status")
+        *("stop", "drop", "stop and drop", "application", "drop and status", "shutdown")
     }
     assert {how for script in scripts for _, how in script.hooks} == {"raises", "hangs", "is slow", "clings"}
     assert {model.tool for script in scripts for model in script.models} >= {"end_call", "transfer_call", ""}
@@ -335,6 +335,19 @@ def _what_a_lost_recogniser_understood_is_forgotten(patch: pytest.MonkeyPatch) -
     patch.setattr(Hearing, "_final", final)
 
 
+def _speech_silences_a_goodbye(patch: pytest.MonkeyPatch) -> None:
+    original = SessionMachine.end_after_speech
+
+    def end_after_speech(self: SessionMachine, reason: str, t: float) -> Any:
+        paused = self.playout.paused
+        actions = original(self, reason, t)
+        if paused:
+            self.playout.pause(t)
+        return actions
+
+    patch.setattr(SessionMachine, "end_after_speech", end_after_speech)
+
+
 #: which calls can show a defect; the others need not be played
 Shows = Callable[[WholeScript], bool]
 
@@ -364,6 +377,11 @@ def _any(script: WholeScript) -> bool:
     return True
 
 
+def _pauses_and_ends(script: WholeScript) -> bool:
+    ends = _has("end_call")(script) or any(model.tool == "end_call" for model in script.models)
+    return _pauses(script) and ends
+
+
 DEFECTS: tuple[tuple[Plant, str, Shows], ...] = (
     (_gate_opens_at_begin_speaking, "stops_have_a_reason", _any),
     (_interrupt_clears_but_does_not_cancel, "cancel_is_immediate", _any),
@@ -389,6 +407,7 @@ DEFECTS: tuple[tuple[Plant, str, Shows], ...] = (
     (_frames_are_sent_twice, "billed_as_sent", _any),
     (_the_model_is_asked_with_an_old_text, "answers_what_was_said", _any),
     (_turns_restart_for_ever, "answered_once", _any),
+    (_speech_silences_a_goodbye, "goodbye_is_heard", _pauses_and_ends),
     (_what_a_lost_recogniser_understood_is_forgotten, "finals_counted", _has("recogniser_fails")),
 )
 

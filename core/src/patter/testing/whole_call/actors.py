@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.call import Call
+from patter.call.session_state import State
 from patter.errors import ProviderDisconnected
 from patter.providers.carrier import CallStatus, StatusReport
 from patter.providers.stt import Final, Interim, SpeechStarted, STTEvent
@@ -116,9 +117,12 @@ class Actors:
     def _begin(self, body: Callable[[Call], Coroutine[Any, Any, None]]) -> None:
         """The application does something that takes time."""
         if self._call.call is not None:
-            task = self._call.loop.create_task(body(self._call.call), name="application")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(body(self._call.call))
+
+    def _start(self, body: Coroutine[Any, Any, None]) -> None:
+        task = self._call.loop.create_task(body, name="application")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def on_digit(self, digit: str) -> None:
         """The caller presses a key."""
@@ -161,14 +165,17 @@ class Actors:
     def hang_up(self) -> None:
         """The caller's side ends the call."""
         call, ending = self._call, self._call.script.ending
-        call.hung_up_at = call.t
         if call.script.quiet_s and call.session is not None:
             call.record.when_quiet = Quiet(call.machine.state)
+        call.was_draining = call.session is not None and call.machine.state is State.DRAINING
         call.note(10, 0, "the caller's side ends it: %s", ending)
         if ending == "application" and call.call is not None and not call.call.ended:
             self.on_hang_up_by_application(None)
         if ending == "drop and status":
             self.report("completed")
+        if ending == "shutdown":
+            self._start(call.exchange.phone.switchboard.drain(within_s=5.0))
+            return
         if call.line is not None and ending in ("stop", "stop and drop"):
             call.line.stop()
         if call.line is not None and ending != "stop":

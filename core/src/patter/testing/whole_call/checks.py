@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 TEARDOWN_S = 3.0
 #: `patter_call_ended` may take this long, in s
 HOOK_S = 5.0
+#: speech already begun is heard for at most this long (CC-11), in s
+GOODBYE_S = 10.0
+#: a voice may pause for this long in what it says, in s
+QUIET_S = 3.0
 #: an answered call whose media does not come has failed after this, in s
 MEDIA_TIMEOUT_S = 10.0
 
@@ -132,6 +136,23 @@ def nothing_was_stuck(call: PlayedCall) -> Iterator[str]:
             yield f"{summary.metrics['stuck_repairs']} repairs"
 
 
+def goodbye_is_heard(call: PlayedCall) -> Iterator[str]:
+    """CC-11: what the agent had begun to say goes on to its end, whoever speaks meanwhile."""
+    record = call.record
+    t, end = record.ended[0] if record.ended else (0.0, None)
+    if (
+        end is None
+        or not (call.was_draining or "took over" in end.reason)
+        or call.stalls_between(t - GOODBYE_S, t)
+    ):
+        return
+    turn = record.turns[-1][1].turn if record.turns else 0
+    left = sum(line.line.samples - call.sent_of(line) for line in record.lines if line.reply == turn)
+    last = record.last_sent.get(turn)
+    if left > 0 and last is not None and last < t - QUIET_S:
+        yield f"the last audio was sent at {last}, {left} samples were left, and the call ended at {t}"
+
+
 def says_all(call: PlayedCall, reply: int, words: list[str]) -> bool:
     """Whether those words are all that a turn had to say; a model that failed apologises."""
     start = next(one for _, one in call.record.started if one.reply == reply)
@@ -141,4 +162,11 @@ def says_all(call: PlayedCall, reply: int, words: list[str]) -> bool:
 
 
 CHECKS = (over_once, record_kept, nothing_left, over_in_time)
-SESSION_CHECKS = (clear_goes_out, greeted, answers_what_was_said, billed_as_sent, nothing_was_stuck)
+SESSION_CHECKS = (
+    clear_goes_out,
+    greeted,
+    answers_what_was_said,
+    billed_as_sent,
+    goodbye_is_heard,
+    nothing_was_stuck,
+)

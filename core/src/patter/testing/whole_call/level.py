@@ -71,6 +71,8 @@ class WholeLevel:
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+        if call.script.ending == "shutdown":
+            self._exchange = None
         return call
 
     def _phone_for(self, script: Script) -> Exchange:

@@ -49,7 +49,7 @@ class PlayedCall(Observer):
     Attributes:
         call: the engine's object; None when it was never announced.
         summaries: what `patter_call_ended` got, each time.
-        hung_up_at: when the caller's side, or the application, ended the call for good, in s.
+        was_draining: whether the agent was saying its last words when the caller's side ended the call.
         over_at: when `patter_call_ended` was called, in s.
         left: what was there still when it should have been gone.
     """
@@ -74,7 +74,7 @@ class PlayedCall(Observer):
         self.events_of_end = 0
         self.failures: list[CallFailure] = []
         self.usages = 0
-        self.hung_up_at: float | None = None
+        self.was_draining = False
         self.over_at: float | None = None
         self.left: list[str] = []
         self.placed_at = 0.0
@@ -83,7 +83,6 @@ class PlayedCall(Observer):
         self.understood = Understood(has_vad=script.barge_in.has_vad)
         self.stt_connections = 0
         self.stt_frames = 0
-        self.finalizes = 0
         self.open_streams = 0
         self.billed = 0
         self.asked: dict[int, list[str]] = {}

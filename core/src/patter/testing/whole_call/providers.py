@@ -109,7 +109,6 @@ class ScriptedSTT(STT):
 
     async def finalize(self) -> None:
         """The script's finals come when they come."""
-        self._call.finalizes += 1
 
     async def close(self) -> None:
         """End `receive()`."""

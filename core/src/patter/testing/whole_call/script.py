@@ -23,7 +23,7 @@ QUIET_S = 14.0
 LONG_QUIET_S = 60.0
 HANGS_S = 15.0
 
-Ending = Literal["stop", "drop", "stop and drop", "silence", "application", "drop and status"]
+Ending = Literal["stop", "drop", "stop and drop", "application", "drop and status", "shutdown"]
 Media = Literal["normal", "late", "never", "dropped at once", "of another call", "odd messages first"]
 
 
@@ -214,6 +214,8 @@ def _mishap(caller: CallerDrawing) -> None:
         caller.add(t, "transfer", "+15550007777")
     elif kind < 0.91:
         caller.add(t, "drop")
+    elif kind < 0.96:
+        caller.add(t, "end_call", "the application said goodbye")
     else:
         caller.add(t, "keys", "12w#")
 
@@ -270,12 +272,11 @@ def _media(random: Callable[[], float]) -> Media:
 
 def _ending(random: Callable[[], float]) -> Ending:
     kind = random()
-    return cast(
-        "Ending",
-        "stop"
-        if kind < 0.45
-        else choose(random, ("drop", "stop and drop", "application", "drop and status")),
-    )
+    if kind < 0.45:
+        return "stop"
+    if kind < 0.49:
+        return "shutdown"
+    return cast("Ending", choose(random, ("drop", "stop and drop", "application", "drop and status")))
 
 
 def _hooks(random: Callable[[], float]) -> tuple[tuple[str, str], ...]:
