@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machines",
         action="store_true",
-        help="the pure machines of a call alone, without event loop and plugins",
+        help="the pure machines of a call alone, in place of whole calls",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from patter.testing.fake_stt import FakeSTT as FakeSTT
     from patter.testing.fake_tts import FakeTTS as FakeTTS
     from patter.testing.fake_vad import FakeVAD as FakeVAD
+    from patter.testing.far_end import FarEnd as FarEnd
     from patter.testing.memory_network import MemoryConnection as MemoryConnection
     from patter.testing.memory_network import MemoryNetwork as MemoryNetwork
     from patter.testing.scene import CallTool as CallTool
@@ -41,6 +42,7 @@ _HOMES = {
     "FakeSTT": "patter.testing.fake_stt",
     "FakeTTS": "patter.testing.fake_tts",
     "FakeVAD": "patter.testing.fake_vad",
+    "FarEnd": "patter.testing.far_end",
     "LeakedTasksError": "patter.testing.virtual_loop",
     "MemoryConnection": "patter.testing.memory_network",
     "MemoryNetwork": "patter.testing.memory_network",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: what a caller does in one call, at least and at most
 FEWEST_EVENTS, MOST_EVENTS = 6, 40
 #: nothing happens for this long at the end of some calls, in s; longer than any provider's deadline but the model's
-QUIET_S = 14.0
+QUIET_S = 26.0
 #: in calls whose model never answers: three times its 15 s, and an apology
 LONG_QUIET_S = 60.0
 HANGS_S = 15.0
