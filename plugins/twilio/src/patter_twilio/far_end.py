@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
+from collections.abc import Mapping
 
 from patter.providers.carrier import MediaProtocol
 from patter.testing.far_end import FarEnd, Sent
@@ -71,7 +72,7 @@ class TwilioFarEnd(FarEnd):
         assert event == "clear", f"an event that Twilio does not know: {event!r}"
         return "clear", None
 
-    def _message(self, event: str, body: dict[str, object]) -> str:
+    def _message(self, event: str, body: Mapping[str, object]) -> str:
         self._sequence += 1
         message = {
             "event": event,
