@@ -68,6 +68,8 @@ class WholeLevel:
             run_virtual(call.play(loop), loop=loop, timeout_s=LONGEST_S)
         except (LeakedTasksError, VirtualTimeDeadlock, VirtualTimeLimitExceeded) as error:
             call.record.problems.append(str(error))
+        except Exception as error:  # whatever it is, it is a violation, and the other calls are still to be played
+            call.record.problems.append(f"{type(error).__name__} came out of the engine: {error}")
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
