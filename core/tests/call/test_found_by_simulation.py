@@ -62,3 +62,12 @@ def test_a_goodbye_goes_on_where_speech_had_paused_it() -> None:
     (ended,) = [t for t, _ in call.log.ended]
     assert ended < 4.0
     assert call.log.sent_ms() > 2000
+
+
+def test_words_before_an_interruption_by_endless_noise_are_answered_after_twenty_seconds() -> None:
+    call = MachineDriver(SessionSettings(first_message="Hello from Acme."), replies=Replies(sentence_s=3.0))
+    call.begin()
+    call.apply(call.machine.final(Final("hi"), call.t))
+    call.at(1.0, lambda: call.apply(call.machine.speech_started(call.t)))
+    call.run(22.0)
+    assert [(round(t, 1), start.text) for t, start in call.log.started[1:]] == [(21.0, "hi")]

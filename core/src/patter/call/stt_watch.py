@@ -51,20 +51,24 @@ class STTWatch:
     def expects_result(self, t: float) -> bool:
         """Whether the caller is speaking, or the STT still owes what was said."""
         since, interim_at = self._speaking_since, self._interim_at
-        speaking = since is not None and t - since < LONGEST_SPEECH_S
+        speaking = since is not None and t < since + LONGEST_SPEECH_S
         going_on = interim_at is not None and t < interim_at + AFTER_INTERIM_S
         return speaking or going_on or self._deadline is not None
 
     def deadline(self) -> float | None:
         """When `time_passed` may next have something, or nothing more is expected."""
-        if self._deadline is None and self._interim_at is not None:
+        if self._deadline is not None:
+            return self._deadline
+        if self._interim_at is not None:
             return self._interim_at + AFTER_INTERIM_S
-        return self._deadline
+        return None if self._speaking_since is None else self._speaking_since + LONGEST_SPEECH_S
 
     def time_passed(self, t: float) -> Step | None:
         """The next step, once it is due."""
         if self._interim_at is not None and t >= self._interim_at + AFTER_INTERIM_S:
             self._interim_at = None
+        if self._speaking_since is not None and t >= self._speaking_since + LONGEST_SPEECH_S:
+            self._speaking_since = None
         if self._deadline is None or t < self._deadline:
             return None
         step, *rest = self._steps

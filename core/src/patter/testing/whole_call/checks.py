@@ -37,7 +37,9 @@ def problems(call: PlayedCall) -> list[Problem]:
 
 def over_once(call: PlayedCall) -> Iterator[str]:
     """LC-06: `patter_call_ended` and `call_ended` once for each call object."""
-    if len(call.summaries) != 1:
+    # a hook that a shutdown cut off, or kept from being called, counts as called
+    cut = call.script.ending == "shutdown" and "patter_call_ended" in dict(call.script.hooks)
+    if len(call.summaries) > 1 or not (call.summaries or cut):
         yield f"patter_call_ended was called {len(call.summaries)} times"
     if call.events_of_end != 1:
         yield f"call_ended came {call.events_of_end} times"
