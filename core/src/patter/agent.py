@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -11,15 +13,26 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
 )
 
+from patter.errors import ConfigError
 from patter.guardrails import Guardrail
 from patter.options import check_names, explain, option
 from patter.pipeline_hooks import PipelineHooks, check_pipeline_hooks
 from patter.plugins import Scope
 from patter.speech_text import check_transform
 from patter.tools import Tool
+
+logger = logging.getLogger(__name__)
+
+#: options that say with whom the agent talks, rather than how
+PROVIDER_OPTIONS: Final = frozenset(
+    {"stt", "llm", "tts", "engine", "vad", "noise_filter", "barge_in_strategies"}
+)
+#: what an engine takes the place of
+PIPELINE_OPTIONS: Final = ("stt", "llm", "tts")
 
 #: spoken when the language model failed and nothing else can answer (LM-04)
 LLM_ERROR_MESSAGE = "I'm sorry, I'm having trouble answering right now. Could you say that again?"
@@ -103,6 +116,7 @@ class Agent(BaseModel):
     disable_phone_preamble: bool = option(False, help="Leave out the rules for speaking on a telephone.")
     variables: Mapping[str, str] = option(
         default_factory=dict,
+        validate_default=True,  # which makes it read-only
         help="Values for {placeholders} in system_prompt, first_message and idle_prompt.",
     )
     max_history: int = option(
@@ -146,10 +160,19 @@ class Agent(BaseModel):
 
     def __init__(self, **options: Any) -> None:
         check_names(type(self), options, "Agent")
+        if options.get("engine") is not None:
+            _leave_out_the_pipeline(options)
         try:
             super().__init__(**options)
         except ValidationError as error:
             raise explain(error, "Agent") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            raise ConfigError(
+                f"Agent: {name} is frozen: an agent does not change; agent.changed({name}=...) makes another one"
+            )
+        super().__setattr__(name, value)
 
     @field_validator("idle_hangup_s")
     @classmethod
@@ -196,6 +219,15 @@ class Agent(BaseModel):
             return value
         return {name: str(one) if isinstance(one, int | float) else one for name, one in value.items()}
 
+    @field_validator("variables")
+    @classmethod
+    def _read_only(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        return MappingProxyType(dict(value))
+
+    @field_serializer("variables")
+    def _plain(self, value: Mapping[str, str]) -> dict[str, str]:
+        return dict(value)
+
     def changed(self, **options: Any) -> Agent:
         """This agent with other options; objects among the options are shared, not copied, and so are its plugins.
 
@@ -233,3 +265,14 @@ class Agent(BaseModel):
     def plugins(self) -> tuple[Any, ...]:
         """What was registered."""
         return tuple(self._plugins)
+
+
+def _leave_out_the_pipeline(options: dict[str, Any]) -> None:
+    """An engine hears, thinks and speaks by itself: what a pipeline would do it with is ignored, aloud (CF-02)."""
+    ignored = [name for name in PIPELINE_OPTIONS if options.get(name) is not None]
+    for name in ignored:
+        del options[name]
+    if ignored:
+        logger.warning(
+            "Agent: %s is ignored, because engine is set", " and ".join(f"{name}=" for name in ignored)
+        )

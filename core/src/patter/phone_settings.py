@@ -116,10 +116,27 @@ def effective_agent(agent: Agent, file: SettingsFile, environ: Mapping[str, str]
     from patter.agent import Agent as AgentModel
 
     explicit = {name: getattr(agent, name) for name in agent.model_fields_set}
-    filled = {**from_environment(AgentModel, environ), **file.agent, **explicit}
+    filled = _one_way_to_talk(from_environment(AgentModel, environ), file.agent, explicit)
     if filled.keys() == explicit.keys():
         return agent
     completed = AgentModel(**filled)
     for plugin in agent.plugins:
         completed.register(plugin)
     return completed
+
+
+def _one_way_to_talk(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The layers on top of each other, the weakest first. The strongest that names an engine or a part of a pipeline
+    decides which of the two it is: what weaker ones say of the other is left out (CF-02).
+    """
+    from patter.agent import PIPELINE_OPTIONS
+
+    filled: dict[str, Any] = {}
+    for layer in layers:
+        if layer.get("engine") is not None:
+            for name in PIPELINE_OPTIONS:
+                filled.pop(name, None)
+        elif any(layer.get(name) is not None for name in PIPELINE_OPTIONS):
+            filled.pop("engine", None)
+        filled.update(layer)
+    return filled

@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.input_stages import import_stages
+from patter.call.selection import Selection, select
 from patter.errors import ConfigError
 from patter.plugins import ConfigSources, ResolvedProvider, configure, import_attribute, resolve
 from patter.plugins.configuration import config_class
+from patter.plugins.resolving import is_config
 from patter.records import STTRecord, VADRecord
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from patter.agent import Agent
     from patter.phone_settings import SettingsFile
     from patter.plugins import PluginManager
@@ -78,12 +82,11 @@ class Planner:
 
     def plan_once(self, agent: Agent, settings: Settings | None = None) -> CallPlan:
         """The plan of one call, with settings of its providers that win over the agent's. Raises `ConfigError`."""
-        if agent.mode != "pipeline":
-            raise ConfigError(self._no_pipeline(agent))
-        if agent.stt is None:
+        selection = self.select(agent)
+        if selection.engine is not None:
+            engine = resolve(self._manager, "realtime", selection.engine)
             raise ConfigError(
-                "the agent is a pipeline and needs an STT: set stt, for example Agent(stt='deepgram/nova-3'), "
-                "PATTER_STT, or stt in patter.toml"
+                f"engine {engine.origin} is known, but realtime calls are not carried yet: use stt, llm and tts"
             )
         settings = settings or {}
         parts: dict[ProviderKind, Part] = {}
@@ -102,19 +105,14 @@ class Planner:
         strategies = tuple(self.part("barge_in", reference) for reference in agent.barge_in_strategies)
         return CallPlan(agent, parts, strategies, self._turn_end(agent, parts))
 
-    def _no_pipeline(self, agent: Agent) -> str:
-        if agent.mode == "realtime":
-            engine = resolve(self._manager, "realtime", agent.engine)
-            return f"engine {engine.origin} is known, but realtime calls are not carried yet: use stt, llm and tts"
-        kinds: tuple[ProviderKind, ...] = ("stt", "llm", "tts")
-        installed = {kind: sorted(self._manager.records(kind)) for kind in kinds}
-        listed = "; ".join(
-            f"{kind}: {', '.join(names) or 'none installed'}" for kind, names in installed.items()
-        )
-        return (
-            f"the agent names no providers: set stt, llm and tts ({listed}), "
-            "or install some, for example pip install patter-deepgram patter-openai patter-elevenlabs"
-        )
+    def select(self, agent: Agent) -> Selection:
+        """How that agent talks, and the agent with what its engine's settings say of it. Raises `ConfigError`."""
+        return select(self._manager, agent, self._engine_config)
+
+    def _engine_config(self, engine: Any) -> BaseModel | None:
+        part = self.part("realtime", engine)
+        config = configure(self._manager, part.resolved, part.sources)
+        return config if is_config(config) else None
 
     def part(
         self,
