@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from call_watch import Watch, current
+from parking import Log, Vendors
 
 
 @pytest.fixture
@@ -15,3 +16,11 @@ def watch(phone: Any) -> Iterator[Watch]:
     current.append(Watch(phone))
     yield current[-1]
     current.pop()
+
+
+@pytest.fixture
+def log(phone: Any) -> Log:
+    """The vendors of the phone."""
+    log = Log()
+    phone.register(Vendors(log))
+    return log

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.types import ProviderConnected
-from patter.prewarm.warming import close_parked
+from patter.prewarm.failures import without_text
 
 if TYPE_CHECKING:
     from patter.call.call import Call
@@ -31,16 +32,28 @@ class Adoption:
         self._warming = warming
 
     def has(self, kind: ProviderKind) -> bool:
-        """Whether something is parked, or being opened, for that provider."""
-        return self._warming is not None and self._warming.keeps(self._call.id, kind)
+        """Whether that provider has to wait: for its parked connection, or for the end of a greeting's making."""
+        warming, call_id = self._warming, self._call.id
+        if warming is None:
+            return False
+        return warming.keeps(call_id, kind) or (kind == "tts" and warming.is_rendering(call_id))
 
-    async def adopt(self, kind: ProviderKind, provider: Any) -> bool | None:
-        """Hand the provider its parked connection.
+    async def adopt(self, kind: ProviderKind, current: Callable[[], Any]) -> bool | None:
+        """Hand the provider its parked connection; `current` is who is that provider now.
 
-        None: there is none. False: it could not take it over, and must be made anew (PW-04, PW-11).
+        None: there is none, or the provider was replaced by another meanwhile. False: it could not take it over, and
+        must be made anew (PW-04, PW-11).
         """
-        handle = None if self._warming is None else await self._warming.take(self._call.id, kind)
+        warming, provider = self._warming, current()
+        if warming is None:
+            return None
+        if kind == "tts":  # one synthesis at a time
+            await warming.rendering_over(self._call.id)
+        handle = await warming.take(self._call.id, kind)
         if handle is None:
+            return None
+        if current() is not provider:
+            warming.discard(handle)
             return None
         began = self._now()
         try:
@@ -48,18 +61,18 @@ class Adoption:
                 adopting = provider.adopt_websocket(handle)
                 if inspect.isawaitable(adopting):
                     await adopting
-        except Exception as error:  # its text may carry a key (PW-14)
+        except BaseException as error:
+            warming.discard(handle)
+            if not isinstance(error, Exception):
+                raise
+            kind_of_error = without_text(error)
             logger.warning(
-                "call %s: the %s did not adopt its parked connection: %s",
-                self._call.id,
-                kind,
-                type(error).__name__,
+                "call %s: the %s did not adopt its parked connection: %s", self._call.id, kind, kind_of_error
             )
-            await close_parked(handle)
-            return False
-        except asyncio.CancelledError:
-            await close_parked(handle)
-            raise
+            return False if current() is provider else None
+        if current() is not provider:  # it was closed before it had the connection
+            warming.discard(handle)
+            return None
         self.connected(kind, "adopted", began)
         return True
 

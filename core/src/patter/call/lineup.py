@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from patter.call.adoption import Adoption
 from patter.call.guarded_strategy import GuardedStrategy
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from patter.records import ProviderKind
 
 logger = logging.getLogger(__name__)
+
+#: what a reply is made with
+Spoken = Literal["tts", "llm"]
 
 #: a provider that fails is made anew this often in a call before the call gives it up; see `Lineup.recovered`
 REPAIRS = 2
@@ -134,25 +137,20 @@ class Lineup:
             found.append(Warmable.of("llm", self.voice.llm))
         return [warmable for warmable in found if warmable is not None]
 
-    def begin(self) -> bool:
-        """The call begins; returns whether voice or model have something to take over (`adopt`) before they are used."""
-        if not any(self._adoption.has(kind) for kind in ("tts", "llm")):
-            return False
-        self.voice.adopting = asyncio.Event()
-        return True
+    def begin(self) -> tuple[Spoken, ...]:
+        """The call begins; which of voice and model have something to take over (`adopt`) before they are used."""
+        kinds: tuple[Spoken, ...] = ("tts", "llm")
+        found = tuple(kind for kind in kinds if self._adoption.has(kind))
+        self.voice.adopting.update((kind, asyncio.Event()) for kind in found)
+        return found
 
-    async def adopt(self) -> None:
-        """Voice and model take over their parked connections."""
+    async def adopt(self, kind: Spoken) -> None:
+        """Voice or model takes over its parked connection; then it may be used, whatever has come of it."""
         try:
-            await asyncio.gather(self._adopt("tts", self.voice.tts), self._adopt("llm", self.voice.llm))
+            if await self._adoption.adopt(kind, lambda: getattr(self.voice, kind)) is False:
+                await self.rebuild(kind)
         finally:
-            if self.voice.adopting is not None:
-                self.voice.adopting.set()
-                self.voice.adopting = None
-
-    async def _adopt(self, kind: ProviderKind, provider: object) -> None:
-        if await self._adoption.adopt(kind, provider) is False:
-            await self.rebuild(kind)
+            self.voice.adopting.pop(kind).set()
 
     def _pipeline(self) -> CallPipeline:
         call, hooks = self._call, self._plan.agent.pipeline
@@ -238,7 +236,7 @@ class Lineup:
         """Connect the call's STT; it learns what was said to one before it. Raises `ProviderError`."""
         self.reconnecting = False
         assert self._stt is not None
-        adopted = await self._adoption.adopt("stt", self._stt)
+        adopted = await self._adoption.adopt("stt", lambda: self._stt)
         if adopted is False:
             await self.rebuild("stt")
         stt = self._stt
@@ -363,6 +361,7 @@ class Lineup:
             ("noise filter", self.noise_filter),
             ("tools", self.voice.tools),
         ]
+        self.voice.prerendered.forget(self._call.id)
         await asyncio.gather(*(_close(kind, provider) for kind, provider in providers))
 
 

@@ -98,6 +98,7 @@ class Answer:
         if self._hooks.has("patter_modify_request"):
             await self._hooks.notify("patter_modify_request", request=request)
         calls = ToolCallPieces()
+        await self._voice.ready("llm")
         assert self._voice.llm is not None
         self._mouth.timing(self._reply, "llm_request")
         stream = self._voice.llm.stream(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from patter.call.prerendered import Prerendered
 
@@ -78,13 +78,14 @@ class Voice:
     guardrails: tuple[Guardrail, ...] = ()
     text_transforms: tuple[Callable[[str], str], ...] = ()
     prerendered: Prerendered = field(default_factory=Prerendered)
-    #: set once parked connections are taken over; None when nobody has to wait for that
-    adopting: asyncio.Event | None = None
+    #: of each kind that has something to take over: set once that is done
+    adopting: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    async def ready(self) -> None:
-        """Wait until voice and model are those of this call (PW-02)."""
-        if self.adopting is not None:
-            await self.adopting.wait()
+    async def ready(self, kind: Literal["tts", "llm"]) -> None:
+        """Wait until the voice, or the model, is the one of this call and has its connection (PW-02)."""
+        adopted = self.adopting.get(kind)
+        if adopted is not None:
+            await adopted.wait()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class Speaker:
         ready = self._voice.prerendered.of(text)
         if ready is not None:
             cut = not self._add(ready, [])
+        else:
+            await self._voice.ready("tts")
         while ready is None and self._voice.tts is not None:
             made: list[int] = []
             try:
@@ -75,7 +77,6 @@ class Speaker:
 
     async def _synthesise(self, tts: TTS, text: str, made: list[int]) -> None:
         converter = Converter(tts.output_format(), self._mouth.carrier_format)
-        await self._voice.ready()
         self._mouth.timing(self._reply, "tts_request")
         stream = tts.synthesize(text)
         async with aclosing(first_within(stream, FIRST_BYTE_S, "the voice")) as chunks:

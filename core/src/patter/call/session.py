@@ -140,8 +140,8 @@ class CallSession:
         if self._hearing.feed is not None:
             self._tasks.start("stt", self._hearing.receive())
             self._tasks.start("stt sender", self._hearing.feed.run())
-        if self._lineup.begin():
-            self._tasks.start("adoption", self._lineup.adopt())
+        for kind in self._lineup.begin():
+            self._tasks.start(f"{kind} adoption", self._lineup.adopt(kind))
         self._call.events.emit("call_started")
         self.apply(self._machine.started(self.now()))
         self._pacer.add(self)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from patter.prewarm.bookkeeping import CloseSlot, DropGreeting, PrewarmBook, Release, ReportWaste
+from patter.prewarm.failures import without_text
 
 if TYPE_CHECKING:
     from patter.environment import Clock
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: closing a parked connection may take this long, in s
 CLOSE_S = 1.0
+#: a call waits so long for what is still being opened when it begins, in s; after that it connects cold
+WAIT_S = 3.0
 #: told of each provider that is warm: call, slot, time it took in ms
 Told = Callable[[str, str, float], None]
 
@@ -33,7 +36,7 @@ class Warmable:
     """One provider of a call: how to park a connection of it, or, where it cannot park, how to warm it."""
 
     slot: str
-    warm: Callable[[], Awaitable[Any]]
+    warm: Callable[[], Any]
     parks: bool
 
     @classmethod
@@ -106,9 +109,11 @@ class Warming:
         slot = warmable.slot
         try:
             async with asyncio.timeout(ttl_s):
-                handle = await warmable.warm()
-        except Exception as error:  # the text may carry a key (PW-14)
-            logger.debug("[PREWARM] %s %s failed: %s", call_id, slot, type(error).__name__)
+                handle = warmable.warm()
+                if inspect.isawaitable(handle):
+                    handle = await handle
+        except Exception as error:
+            logger.debug("[PREWARM] %s %s failed: %s", call_id, slot, without_text(error))
             self._book.failed(call_id, slot)
             return
         if not warmable.parks:
@@ -116,7 +121,7 @@ class Warming:
         elif self._book.opened(call_id, slot):
             self._handles[call_id, slot] = handle
         else:
-            self._close(handle)
+            self.discard(handle)
             return
         took_ms = (self._clock.monotonic() - began) * 1000
         logger.info("[PREWARM] %s %s %.0f ms", call_id, slot, took_ms)
@@ -129,7 +134,7 @@ class Warming:
             async with asyncio.timeout(ttl_s):
                 audio = await make()
         except Exception as error:
-            logger.debug("[PREWARM] %s greeting failed: %s", call_id, type(error).__name__)
+            logger.debug("[PREWARM] %s greeting failed: %s", call_id, without_text(error))
             self._book.render_failed(call_id)
             return
         if self._book.rendered(call_id):
@@ -144,16 +149,28 @@ class Warming:
     async def take(self, call_id: str, slot: str) -> Any | None:
         """The parked connection of that slot, which is the caller's from now on; None: connect cold.
 
-        Waits for one that is being opened: it is the one handshake.
+        Waits for one that is being opened, since it is the one handshake; not longer than 3 s.
         """
         taken = self._book.take(call_id, slot)
         if taken == "wait":
             task = self._tasks.get((call_id, slot))
             if task is not None:
-                await asyncio.wait((task,))
+                await asyncio.wait((task,), timeout=WAIT_S)
+            self._book.failed(call_id, slot)  # what is opened later is closed at once
         if taken == "cold":
             return None
         return self._handles.pop((call_id, slot), None)
+
+    def is_rendering(self, call_id: str) -> bool:
+        """Whether the voice still makes the greeting, or stops making it."""
+        task = self._tasks.get((call_id, "greeting"))
+        return task is not None and not task.done()
+
+    async def rendering_over(self, call_id: str) -> None:
+        """Wait until the voice has stopped making the greeting; at most 1 s."""
+        task = self._tasks.get((call_id, "greeting"))
+        if task is not None:
+            await asyncio.wait((task,), timeout=CLOSE_S)
 
     def take_greeting(self, call_id: str) -> Mapping[str, bytes]:
         """The greeting's audio by sentence; empty when it is not ready, and what comes later is dropped."""
@@ -169,7 +186,7 @@ class Warming:
         for key in [key for key in self._tasks if key[0] == call_id]:
             self._tasks[key].cancel()
         for key in [key for key in self._handles if key[0] == call_id]:
-            self._close(self._handles.pop(key))  # its taker was cancelled while it waited
+            self.discard(self._handles.pop(key))  # its taker was cancelled while it waited
         if not len(self._book):
             self._arm()
 
@@ -179,11 +196,13 @@ class Warming:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await _ended(self._tasks.values())
+        for handle in self._handles.values():
+            self.discard(handle)  # its taker was cancelled while it waited
+        self._handles.clear()
+        if self._closing:
+            await asyncio.wait(tuple(self._closing), timeout=CLOSE_S)
+        await _ended(self._closing)
 
     def _release(self, releases: Iterable[Release]) -> None:
         for release in releases:
@@ -191,7 +210,7 @@ class Warming:
                 case CloseSlot(call_id=call_id, slot=slot):
                     handle = self._handles.pop((call_id, slot), None)
                     if handle is not None:
-                        self._close(handle)
+                        self.discard(handle)
                 case DropGreeting(call_id=call_id):
                     self._greetings.pop(call_id, None)
                     if (task := self._tasks.get((call_id, "greeting"))) is not None:
@@ -203,9 +222,9 @@ class Warming:
                         characters,
                     )
 
-    def _close(self, handle: Any) -> None:
-        """Close a connection that nobody will take, without holding anyone up."""
-        task = asyncio.get_running_loop().create_task(close_parked(handle))
+    def discard(self, handle: Any) -> None:
+        """Close a connection that nobody will use, without holding anyone up."""
+        task = asyncio.get_running_loop().create_task(_close(handle))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -223,7 +242,19 @@ class Warming:
         self._arm()
 
 
-async def close_parked(handle: Any) -> None:
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end; one that does not heed it is left behind after 1 s."""
+    waiting = tuple(tasks)
+    for task in waiting:
+        task.cancel()
+    if not waiting:
+        return
+    _, hanging = await asyncio.wait(waiting, timeout=CLOSE_S)
+    if hanging:
+        logger.warning("%d connections of ringing calls cannot be given up", len(hanging))
+
+
+async def _close(handle: Any) -> None:
     """Close a parked connection by its `close()`, plain or async, within 1 s; no exception gets out."""
     with suppress(Exception):
         closing = handle.close()

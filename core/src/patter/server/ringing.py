@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from patter.audio.formats import AudioFormat, Encoding
 from patter.call.prerendered import Prerendered
 from patter.call.prompts import prompts_of
+from patter.prewarm.failures import without_text
 from patter.prewarm.greeting import render_greeting
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ class Ringing:
         if plan is None or not plan.agent.prewarm or stream is None or line.lineup is not None:
             return
         try:
-            lineup = self._make(line, plan, AudioFormat(Encoding(stream[0]), stream[1]))
+            self._begin(line, plan, AudioFormat(Encoding(stream[0]), stream[1]), ttl_s)
         except Exception as error:  # said when the call is set up, with an apology to the caller
-            logger.debug("[PREWARM] %s failed: %s", line.call.id, type(error).__name__)
-            return
-        line.lineup = lineup
+            logger.debug("[PREWARM] %s failed: %s", line.call.id, without_text(error))
+
+    def _begin(self, line: Line, plan: CallPlan, stream: AudioFormat, ttl_s: float) -> None:
+        lineup = line.lineup = self._make(line, plan, stream)
+        lineup.check()
         greeting = self._greeting(line, plan)
         renders = bool(greeting) and lineup.voice.tts is not None
         call_id = line.call.id
