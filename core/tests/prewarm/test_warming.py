@@ -291,3 +291,135 @@ def test_ten_thousand_calls_leave_no_entry() -> None:
         run_virtual(scenario())
     finally:
         logging.getLogger("patter.prewarm").setLevel(logging.NOTSET)
+
+
+class Deaf:
+    """Takes no notice of being cancelled."""
+
+    async def hang(self) -> None:
+        ends = asyncio.get_running_loop().time() + 60.0
+        while asyncio.get_running_loop().time() < ends:
+            try:
+                await asyncio.sleep(ends - asyncio.get_running_loop().time())
+            except asyncio.CancelledError:
+                continue
+
+    async def warmup(self) -> None:
+        await self.hang()
+
+    async def close(self) -> None:
+        await self.hang()
+
+
+@pytest.mark.parametrize("what", ["a warm-up", "a close"])
+def test_closing_does_not_wait_for_what_cannot_be_cancelled(
+    what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        lot = Warming(VirtualClock(loop), lambda *_: None)
+        if what == "a close":
+            lot.discard(Deaf())
+        else:
+            lot.begin("call-1", slots(llm=Deaf()), TTL_S)
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        await lot.close()
+        assert loop.time() - began < 3.5
+        await asyncio.sleep(100.0)
+        assert len(lot) == 0
+
+    run_virtual(scenario())
+    assert [record.levelname for record in caplog.records if "given up" in record.message] == ["WARNING"]
+
+
+def test_closing_closes_what_a_cancelled_taker_left() -> None:
+    async def scenario() -> None:
+        stt = Parking(0.4)
+        async with warming() as (lot, _):
+            lot.begin("call-1", slots(stt=stt), TTL_S)
+            await asyncio.sleep(0.1)
+            taker = asyncio.create_task(lot.take("call-1", "stt"))
+            await asyncio.sleep(0.3)
+            taker.cancel()
+            await asyncio.gather(taker, return_exceptions=True)
+        assert [socket.closed for socket in stt.sockets] == [1]
+
+    run_virtual(scenario())
+
+
+def test_what_opens_after_its_taker_has_waited_long_enough_is_closed_at_once() -> None:
+    async def scenario() -> None:
+        stt, loop = Parking(10.0), asyncio.get_running_loop()
+        async with warming() as (lot, _):
+            lot.begin("call-1", slots(stt=stt), TTL_S)
+            began = loop.time()
+            assert await lot.take("call-1", "stt") is None
+            assert loop.time() - began == pytest.approx(3.0)
+            await asyncio.sleep(8.0)
+            assert [socket.closed for socket in stt.sockets] == [1]
+            assert len(lot) == 0
+
+    run_virtual(scenario())
+
+
+def test_plain_functions_will_do() -> None:
+    class Plain:
+        def __init__(self) -> None:
+            self.socket = Socket()
+
+        def open_parked_connection(self) -> Socket:
+            return self.socket
+
+        def adopt_websocket(self, handle: Socket) -> None: ...
+
+    async def scenario() -> None:
+        plain, other = Plain(), Plain()
+        async with warming() as (lot, _):
+            lot.begin("call-1", slots(stt=plain, tts=other), TTL_S)
+            await asyncio.sleep(0.1)
+            assert await lot.take("call-1", "stt") is plain.socket
+        assert (plain.socket.closed, other.socket.closed) == (0, 1)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.behaviour("PW-06")
+def test_a_parked_connection_keeps_itself_alive_until_its_ring_is_over() -> None:
+    """30 s with the default `ring_timeout` of 25 s; see test_prewarm for where that is reckoned."""
+
+    class KeptAlive(Socket):
+        """Sends what its vendor wants every 4 s."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.frames = 0
+            self.keeping = asyncio.ensure_future(self.keep())
+
+        async def keep(self) -> None:
+            while True:
+                await asyncio.sleep(4.0)
+                self.frames += 1
+
+        async def close(self) -> None:
+            self.keeping.cancel()
+            await super().close()
+
+    class Vendor(Parking):
+        async def open_parked_connection(self) -> Socket:
+            self.sockets.append(KeptAlive())
+            return self.sockets[-1]
+
+    async def scenario() -> None:
+        stt, late = Vendor(), Parking(40.0)
+        async with warming() as (lot, _):
+            lot.begin("call-1", slots(stt=stt, tts=late), TTL_S)
+            await asyncio.sleep(TTL_S - 0.5)
+            assert (stt.sockets[0].closed, stt.sockets[0].frames) == (0, 7)
+            await asyncio.sleep(1.0)
+            assert (stt.sockets[0].closed, stt.sockets[0].frames) == (1, 7)
+            await asyncio.sleep(20.0)
+            assert stt.sockets[0].frames == 7
+            assert await lot.take("call-1", "stt") is None
+
+    run_virtual(scenario())
