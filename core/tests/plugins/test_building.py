@@ -26,6 +26,7 @@ from patter.testing.virtual_loop import run_virtual
 
 
 class EarsConfig(ProviderConfig):
+    model: str | None = None
     api_key: SecretStr
     rate: int = 8000
 

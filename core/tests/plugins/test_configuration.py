@@ -12,6 +12,7 @@ from patter.plugins import ProviderConfig, load_config
 
 
 class EarsConfig(ProviderConfig):
+    model: str | None = None
     api_key: SecretStr
     rate: int = 8000
     threshold: float = Field(default=0.5, gt=0, lt=1)

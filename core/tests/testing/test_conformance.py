@@ -272,3 +272,77 @@ def test_a_check_is_changed_with_a_written_reason_alone(
     )
 
     assert ("test_no_check_is_changed_without_a_reason" in names) is fails
+
+
+SETTINGS = """
+from typing import Literal
+import pydantic
+from patter.plugins.configuration import ProviderConfig
+
+class Settings(pydantic.BaseModel):
+    pitch: int = 1
+    speed: int = 1
+    model: Literal["only"] = "only"
+
+    @pydantic.field_validator("speed")
+    @classmethod
+    def positive(cls, value):
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def consistent(self):
+        assert self.speed >= 0
+        return self
+
+class Configured(Voice):
+    def __init__(self, config, context):
+        self.config = config
+
+class Plugin:
+    def __init__(self, factory):
+        self.factory = factory
+
+    @patter.hookimpl
+    def patter_register_tts(self):
+        return [patter.TTSRecord("voice", self.factory, config=Settings)]
+"""
+
+#: how a voice takes its settings -> whether the check lets it pass
+TAKES = {
+    "both_when_made": (
+        "def output_format(self): self.config.pitch, self.config.speed; return MULAW_8K",
+        True,
+    ),
+    "one_alone": ("def output_format(self): self.config.pitch; return MULAW_8K", False),
+    "all_at_once": ("def __init__(self, config, context): self.config = config.model_dump()", True),
+    "none": ("pass", False),
+    "by_name": ("def output_format(self): getattr(self.config, 'pitch'); return MULAW_8K", False),
+    "on_a_rare_path": (
+        """def output_format(self): self.config.pitch; return MULAW_8K
+    def lost(self, other): return other.config.speed""",
+        True,
+    ),
+}
+
+
+@pytest.mark.behaviour("CF-04")
+@pytest.mark.parametrize("way", TAKES)
+def test_a_setting_that_a_provider_accepts_and_never_reads_fails(pytester: pytest.Pytester, way: str) -> None:
+    body, passes = TAKES[way]
+    source = f"{SETTINGS}\nclass Mine(Configured):\n    {body}\n"
+    suite = "class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (Plugin(Mine),)\n"
+    names = failed(pytester, source + suite, only="setting_that_it_accepts")
+
+    assert names == (set() if passes else {"test_every_setting_that_it_accepts_is_read"})
+
+
+@pytest.mark.behaviour("CF-04")
+@pytest.mark.parametrize(("used", "passes"), [("self.pitch = pitch", True), ("pass", False)])
+def test_a_parameter_that_a_factory_accepts_and_never_reads_fails(
+    pytester: pytest.Pytester, used: str, passes: bool
+) -> None:
+    source = f"class Mine(Voice):\n    def __init__(self, pitch: int = 1):\n        {used}\n"
+    suite = "class TestIt(TTSConformance):\n    spec = 'voice'\n    plugins = (plugin(Mine),)\n"
+    names = failed(pytester, source + suite, only="setting_that_it_accepts")
+
+    assert names == (set() if passes else {"test_every_setting_that_it_accepts_is_read"})

@@ -41,13 +41,12 @@ class InvalidConfigError(ConfigError):
 class ProviderConfig(BaseModel):
     """Base of a provider's configuration: unknown settings are refused, instances do not change.
 
-    Secrets are `SecretStr` fields; the record's `env` names the variables that fill them. Making one by hand with
-    values that do not fit raises `ConfigError`.
+    Secrets are `SecretStr` fields; the record's `env` names the variables that fill them. The model of a reference such
+    as ``"acme/large"`` is the setting `model`: declare it where there are models. Making one by hand with values that
+    do not fit raises `ConfigError`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    model: str | None = None
 
     if not TYPE_CHECKING:  # type checkers know the fields; a signature here would hide them
 

@@ -14,7 +14,10 @@ import pytest
 
 from patter.errors import ConfigError, UnknownOptionError
 from patter.plugins import ConfigSources, PluginManager, configure, resolve
+from patter.plugins.building import factory_of
+from patter.plugins.configuration import config_class
 from patter.records import ProviderKind
+from patter.testing.conformance.settings_read import unread_parameters, unread_settings
 from patter.testing.conformance.subject import Server, Subject, closed, no_server, open_sockets
 
 #: loop steps after which a piece of work is cancelled
@@ -152,8 +155,6 @@ class Conformance:
         resolved = resolve(manager, self.kind, self.spec)
         if resolved.record.config is None or not resolved.record.env:
             pytest.skip("has no configuration that reads the environment")
-        from patter.plugins.configuration import config_class
-
         fields = config_class(resolved.record).model_fields
         secrets = {
             name: one for name, one in resolved.record.env.items() if "Secret" in str(fields[name].annotation)
@@ -185,6 +186,25 @@ class Conformance:
         else:
             pytest.skip("works without any")
         assert any(variable in text for variable in variables)
+
+    @pytest.mark.behaviour("CF-04")
+    def test_every_setting_that_it_accepts_is_read(self, server: Server) -> None:
+        """While it is made, at work, or on a path of its code that a usual piece of work does not take."""
+
+        async def check(subject: Subject) -> None:
+            factory = factory_of(subject.record)
+            if subject.record.config is None:
+                unread = unread_parameters(factory)
+            else:
+                read: set[str] = set()
+                provider = subject.make_recorded(read)
+                await self.work(provider)
+                if hasattr(provider, "close"):  # a strategy has none
+                    await closed(provider)
+                unread = unread_settings(config_class(subject.record), factory, read)
+            assert not unread, f"accepted and never read, so without any effect: {', '.join(unread)}"
+
+        self.run(server, check)
 
     # -- life
 

@@ -10,9 +10,12 @@ from typing import Any
 
 from patter.audio.formats import MULAW_8K
 from patter.environment import Environment
-from patter.plugins import ConfigSources, PluginManager, SharedObjectPool, build, resolve
+from patter.plugins import ConfigSources, PluginManager, SharedObjectPool, build, configure, resolve
+from patter.plugins.core_hooks import build_context
+from patter.plugins.resolving import is_config
 from patter.providers.context import ProviderContext
 from patter.records import ProviderKind, Record
+from patter.testing.conformance.settings_read import recording
 
 #: a server for a provider, as a function that makes a context manager of the settings that lead to it
 Server = Callable[[], AbstractAsyncContextManager[Mapping[str, Any]]]
@@ -51,6 +54,13 @@ class Subject:
         self._made += 1
         context = ProviderContext(self._environment, self.shared, f"call_{self._made}", MULAW_8K)
         return build(self.manager, self.resolved, context, sources=self._sources)
+
+    def make_recorded(self, read: set[str]) -> Any:
+        """The same, with a configuration that notes in `read` which settings the provider takes."""
+        build_context.set(ProviderContext(self._environment, self.shared, "call_recorded", MULAW_8K))
+        config = configure(self.manager, self.resolved, self._sources)
+        assert is_config(config)
+        return self.manager.hook.patter_build(record=self.record, config=recording(config, read), call=None)
 
     async def close(self) -> None:
         """Close what the objects shared."""
