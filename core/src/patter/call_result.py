@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
+    from patter.call.call import Call
     from patter.call.types import CallSummary, TranscriptEntry
+    from patter.providers.carrier import MachineDetection
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How an outgoing call went (CC-01)."""
+    """How an outgoing call went (CC-01).
+
+    Attributes:
+        outcome: answered, voicemail (a machine got the message meant for it), no_answer, busy or failed.
+        cost: by part, as far as prices are known; the `cost` of the metrics.
+        machine_detection: who answered, where the carrier said so.
+    """
 
     call_id: str
     outcome: str
@@ -23,6 +31,8 @@ class CallResult:
     transcript: tuple[TranscriptEntry, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    machine_detection: MachineDetection | None = None
 
 
 _OUTCOMES = {
@@ -32,9 +42,10 @@ _OUTCOMES = {
 }
 
 
-def result_of(summary: CallSummary) -> CallResult:
+def result_of(summary: CallSummary, call: Call) -> CallResult:
     """The result of a call that is over."""
-    outcome = "answered" if summary.connected else _OUTCOMES.get(summary.outcome, "failed")
+    answered = "voicemail" if summary.voicemail else "answered"
+    outcome = answered if summary.connected else _OUTCOMES.get(summary.outcome, "failed")
     return CallResult(
         call_id=summary.call_id,
         outcome=outcome,
@@ -43,4 +54,6 @@ def result_of(summary: CallSummary) -> CallResult:
         transcript=summary.transcript,
         metrics=summary.metrics,
         reason=summary.reason,
+        cost=summary.metrics.get("cost", {}),
+        machine_detection=call.machine_detection,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,16 @@ from patter.call.vad_sources import VADSources
 from patter.call_result import CallResult, result_of
 from patter.callbacks import Callbacks
 from patter.environment import Environment
-from patter.errors import ConfigError, InputError, PatterError
+from patter.errors import ConfigError, PatterError
 from patter.phone_settings import effective_agent, phone_settings, read_settings
 from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool
 from patter.prewarm.warming import Warming
-from patter.providers.carrier import CallStatus, DialRequest
+from patter.providers.carrier import CallStatus
 from patter.providers.context import ProviderContext
 from patter.server.address import PublicAddress
 from patter.server.admission import Admission
 from patter.server.call_maker import PhoneCallMaker
+from patter.server.dialling import DialOrder, dial
 from patter.server.line import Trunk
 from patter.server.serving import Serving
 from patter.server.switchboard import Switchboard
@@ -36,19 +36,20 @@ from patter.stall_monitor import StallMonitor
 
 if TYPE_CHECKING:
     from patter.agent import Agent
+    from patter.call.plan import CallPlan
     from patter.plugins import HookFailure
     from patter.providers.carrier import Carrier
     from patter.records import CarrierRecord
+    from patter.server.dialling import OnMachineDetection
 
 logger = logging.getLogger(__name__)
 
-_E164 = re.compile(r"^\+[1-9]\d{6,14}$")
 #: shutdown ends within this, whatever hangs (LC-08), in s
 SHUTDOWN_S = 10.0
 #: listening takes no longer than this (LC-01), in s
 START_S = 30.0
-#: room of a media token beyond the ring time, in s
-TOKEN_GRACE_S = 5.0
+#: how long a media token holds, in s: a ring, and room for the connection
+TOKEN_S = 65.0
 
 
 class Patter:
@@ -91,17 +92,17 @@ class Patter:
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
         self.warming = Warming(self.environment.clock, self._warmed)
         self._admission = Admission(self.settings.max_calls)
-        ring_ttl = self._ring_s(None) + TOKEN_GRACE_S
         self.switchboard = Switchboard(
             PhoneCallMaker(self),
             self.calls,
             self._admission,
-            MediaTokens(self.environment, ring_ttl),
+            MediaTokens(self.environment, TOKEN_S),
             self._address,
             self.environment,
         )
         self.switchboard.unavailable_message = self.settings.unavailable_message
         self.switchboard.media_timeout_s = self.settings.media_timeout_s
+        self.switchboard.recording = self.settings.recording
         self._serving = Serving()
         self._sweeper: asyncio.Task[None] | None = None
         self._disconnecting: asyncio.Task[None] | None = None
@@ -225,7 +226,7 @@ class Patter:
     async def _preload(self, agent: Agent) -> None:
         """Import, validate and load what the default agent needs, before the first call (PW-20)."""
         plan = self._planner.plan(agent)
-        for part in plan.parts.values():
+        for part in (*plan.parts.values(), *plan.llm_fallbacks):
             await self._planner.preload(part, self._context())
         vad = plan.parts.get("vad")
         if vad is not None:
@@ -280,56 +281,67 @@ class Patter:
 
     # -- calling
 
-    def _ring_s(self, ring_timeout: float | None) -> float:
-        return ring_timeout if ring_timeout is not None else 60.0
-
-    async def call(
+    async def call(  # noqa: PLR0913 - each is one property of the call
         self,
         to: str,
         agent: Agent | None = None,
         *,
+        first_message: str | None = None,
         from_number: str | None = None,
-        ring_timeout: float | None = 25.0,
         machine_detection: bool = True,
+        on_machine_detection: OnMachineDetection | None = None,
+        voicemail_message: str | None = None,
+        ring_timeout: float | None = 25.0,
+        recording: bool | None = None,
         wait: bool = True,
     ) -> CallResult:
         """Place a call and, unless `wait` is false, return when it is over.
+
+        Args:
+            to: the number in E.164 form, or a SIP address where the carrier takes those.
+            agent: who talks; the one that is served when None.
+            first_message: what the agent says first, in place of its own.
+            from_number: the number to call from; `phone_number` when None.
+            machine_detection: let the carrier find out whether a machine answered.
+            on_machine_detection: called with the call and a `MachineDetection`, also when a human answered.
+            voicemail_message: what a machine is told after its greeting, before the call is hung up. The agent then
+                waits until it is known who answered, and does not talk to a machine. Implies `machine_detection`.
+            ring_timeout: in s; None leaves it to the carrier.
+            recording: have the carrier record the call; the option of that name when None.
+            wait: return at once if false, with a result that has only the id.
 
         Raises `InputError` for a number that is not E.164, `CallRefusedError` when there is no room, `ProviderError`
         when the carrier refuses, `ConfigError` when the phone is not serving.
         """
         if not self._serving.is_listening or not self.switchboard.trunks:
             raise ConfigError("call: the phone is not serving with a carrier; await phone.ready first")
-        name, trunk = next(iter(self.switchboard.trunks.items()))
-        if not (_E164.match(to) or (trunk.record.sip and to.startswith("sip:"))):
-            raise InputError(f"call: {to!r} is no number in E.164 form such as +15550001234")
         caller = from_number or self.settings.phone_number
         if caller is None:
             raise ConfigError("call: set phone_number or give from_number")
+        order = DialOrder(
+            to=to,
+            from_number=caller,
+            ring_timeout=ring_timeout,
+            machine_detection=machine_detection,
+            on_machine_detection=on_machine_detection,
+            voicemail_message=voicemail_message,
+            recording=self.settings.recording if recording is None else recording,
+            max_call_s=self.settings.max_call_s,
+        )
+        plan = self._plan_of(agent, first_message)
+        line = await dial(self.switchboard, self.environment, order, plan)
+        if not wait:
+            return CallResult(line.call.id, "", CallStatus.INITIATED, 0.0)
+        return result_of(await asyncio.shield(line.done), line.call)
+
+    def _plan_of(self, agent: Agent | None, first_message: str | None) -> CallPlan:
+        """Who talks on a call that is placed (CC-02)."""
         chosen = self.complete(agent) if agent is not None else self.agent
         if chosen is None:
             raise ConfigError("call: there is no agent for this call")
-        call = Call(
-            self.environment.new_id("call"), direction="outbound", carrier=name, caller=caller, callee=to
-        )
-        line = self.switchboard.dial(call, name, self._planner.plan(chosen), self._ring_s(ring_timeout))
-        request = DialRequest(
-            call.id,
-            to,
-            caller,
-            ring_timeout,
-            machine_detection and trunk.record.machine_detection,
-            self.settings.max_call_s,
-        )
-        try:
-            carrier_call_id = await trunk.carrier.dial(request)
-        except BaseException:
-            self.switchboard.not_dialled(line)
-            raise
-        self.switchboard.dialled(line, carrier_call_id)
-        if not wait:
-            return CallResult(call.id, "", CallStatus.INITIATED, 0.0)
-        return result_of(await asyncio.shield(line.done))
+        if first_message is None:
+            return self._planner.plan(chosen)
+        return self._planner.plan_once(chosen.changed(first_message=first_message))
 
     async def end_call(self, call_id: str) -> None:
         """Hang up a call; harmless for one that is unknown or over (CC-17)."""

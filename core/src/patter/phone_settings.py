@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 #: the variable that names a settings file
 CONFIG_VARIABLE = "PATTER_CONFIG"
+#: longest settings file, in bytes; a reader of TOML can take the square of its size
+LARGEST_FILE = 64 * 1024
 UNAVAILABLE = "We are sorry, nobody can take your call at the moment. Please try again later."
 
 
 class PhoneSettings(BaseModel):
     """What one `Patter` is set to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     phone_number: str | None = option(
         None,
@@ -52,12 +54,17 @@ class PhoneSettings(BaseModel):
     media_timeout_s: float = option(
         10.0, help="An answered call without media for this long has failed.", unit="s", gt=0
     )
+    recording: bool = option(
+        False,
+        help="Have the carrier record every answered call.",
+        variable="PATTER_RECORDING",
+    )
     unavailable_message: str = option(
         UNAVAILABLE,
         help="Spoken when a call is refused or cannot be set up; empty to hang up without a word.",
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         check_names(type(self), values, "Patter")
         try:
             super().__init__(**values)
@@ -84,17 +91,26 @@ class SettingsFile:
 def read_settings(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> SettingsFile:
     """Read the settings file, if there is one: `path`, else what `PATTER_CONFIG` names.
 
-    Raises `ConfigError` when a named file is missing or is no TOML.
+    Raises `ConfigError` when a named file is missing, longer than `LARGEST_FILE` or no TOML.
     """
     chosen = path or environ.get(CONFIG_VARIABLE)
     if not chosen:
         return SettingsFile()
     try:
-        data = tomllib.loads(Path(chosen).read_text(encoding="utf-8"))
+        with Path(chosen).open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ConfigError(f"settings file {chosen}: longer than {LARGEST_FILE} bytes")
+        data = tomllib.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no settings file {chosen}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ConfigError:
+        raise
+    # ValueError: no UTF-8, no TOML, a number of too many digits, or a name that no file can have.
+    except (OSError, ValueError) as error:
         raise ConfigError(f"settings file {chosen}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"settings file {chosen}: nested too deep") from None
     phone, agent = data.pop("phone", {}), data.pop("agent", {})
     for section, table in (("phone", phone), ("agent", agent), *data.items()):
         if not isinstance(table, dict):

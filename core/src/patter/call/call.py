@@ -7,16 +7,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from patter.call.events import EventStream
+from patter.call.transfer_policy import TransferPolicy
 from patter.call.types import ConversationState
+from patter.errors import InputError
 from patter.plugins import Scope
 
 if TYPE_CHECKING:
     from patter.agent import Agent
     from patter.call.types import AgentState, TranscriptEntry
+    from patter.providers.carrier import MachineDetection
     from patter.providers.llm import Message
 
 
-class CallControl(Protocol):
+#: longest pause between two keys, in ms
+LONGEST_KEY_DELAY_MS = 5000
+
+
+class MediaControl(Protocol):
     """What acts on a call while its media is up; given to the call by its session."""
 
     def say(self, text: str) -> None:
@@ -47,8 +54,12 @@ class CarrierLeg(Protocol):
     async def hangup(self) -> None:
         """End it at the carrier; harmless when it has ended."""
 
-    async def transfer(self, number: str) -> None:
-        """Connect the caller to another number."""
+    @property
+    def sip(self) -> bool:
+        """Whether it reaches SIP addresses."""
+
+    async def transfer(self, number: str) -> bool:
+        """Connect the caller to another number; False when the carrier cannot, or the caller is gone."""
 
     async def send_dtmf(self, digits: str, delay_ms: int) -> bool:
         """Press keys; False where the carrier cannot."""
@@ -58,6 +69,12 @@ class Call:
     """One phone call, from the moment it is announced or dialled to its record.
 
     `register()` adds a plugin whose A hooks act in this call alone.
+
+    Attributes:
+        is_transferred: the caller was handed over to another number, or is about to be.
+        is_hung_up: this side hung up, or is about to.
+        ended: the call is over.
+        machine_detection: who answered a dialled call; None until the carrier has said so.
     """
 
     def __init__(
@@ -83,7 +100,8 @@ class Call:
         self.is_transferred = False
         self.is_hung_up = False
         self.ended = False
-        self._control: CallControl | None = None
+        self.machine_detection: MachineDetection | None = None
+        self._control: MediaControl | None = None
         self._leg: CarrierLeg | None = None
         self._last_transcript: tuple[TranscriptEntry, ...] = ()
         self._last_history: tuple[Message, ...] = ()
@@ -91,13 +109,18 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.direction} over {self.telephony_provider}>"
 
+    @property
+    def call_id(self) -> str:
+        """Patter's own id of the call; the same as `id`."""
+        return self.id
+
     # -- for the engine
 
     def attach_leg(self, leg: CarrierLeg) -> None:
         """The carrier knows the call."""
         self._leg = leg
 
-    def attach(self, control: CallControl | None) -> None:
+    def attach(self, control: MediaControl | None) -> None:
         """The media is up, or down again with None."""
         if control is None and self._control is not None:
             self._last_transcript = self._control.transcript()
@@ -167,26 +190,53 @@ class Call:
             self._control.end_after_speech(reason)
 
     async def hangup(self) -> None:
-        """End the call at the carrier now. Acting on a call that has ended counts as success (CC-08)."""
+        """End the call at the carrier now. Acting on a call that has ended counts as success (CC-08).
+
+        Raises `ProviderError` when the carrier does not do it.
+        """
+        if self._leg is None or self.ended:
+            return
         self.is_hung_up = bool(self.carrier_call_id)  # the carrier does not know a call that is being dialled
-        if self._leg is not None and not self.ended:
+        try:
             await self._leg.hangup()
+        except Exception:
+            self.is_hung_up = False
+            raise
 
     async def transfer(self, number: str) -> None:
-        """Hand the caller over to another number; the media ends. Raises `InputError`, `ProviderError`."""
-        if self._leg is not None and not self.ended:
-            await self._leg.transfer(number)
-            self.is_transferred = True
+        """Hand the caller over to another number; the media ends.
+
+        Where the carrier cannot, that is logged and nothing happens (CC-08). Raises `InputError` for a number that is
+        none, or that the agent's `transfer_allowed_numbers` and `transfer_allowed_prefixes` do not allow (CC-10), and
+        `ProviderError` when the carrier does not do it.
+        """
+        if self._leg is None or self.ended:
+            return
+        number = self.transfer_policy().check(number)
+        # Before the carrier is asked: the stream may stop before the answer is here (CC-12).
+        self.is_transferred = True
+        try:
+            self.is_transferred = await self._leg.transfer(number)
+        except Exception:
+            self.is_transferred = False
+            raise
+
+    def transfer_policy(self) -> TransferPolicy:
+        """Where this call may be transferred to. Raises `ConfigError` for lists that are none."""
+        agent, sip = self.agent, self._leg is not None and self._leg.sip
+        if agent is None:
+            return TransferPolicy(sip=sip)
+        return TransferPolicy(agent.transfer_allowed_numbers, agent.transfer_allowed_prefixes, sip=sip)
 
     async def send_dtmf(self, digits: str, delay_ms: int = 300) -> bool:
         """Press keys towards the caller, `w` and `W` being pauses; False where the carrier cannot (CC-09).
 
-        Raises `InputError` for other characters, before anything is sent.
+        `delay_ms` is the pause between two keys. Raises `InputError` for other characters, before anything is sent.
         """
-        from patter.errors import InputError
-
-        if not digits or set(digits.upper()) - set("0123456789*#ABCDW"):
+        if not digits or set(digits) - set("0123456789*#ABCDwW"):
             raise InputError(f"send_dtmf: {digits!r} has characters other than 0-9 * # A-D w W")
+        if not 0 <= delay_ms <= LONGEST_KEY_DELAY_MS:
+            raise InputError(f"send_dtmf: delay_ms must be 0 to {LONGEST_KEY_DELAY_MS}, not {delay_ms!r}")
         if self._leg is None or self.ended:
             return True
         return await self._leg.send_dtmf(digits, delay_ms)

@@ -20,6 +20,7 @@ FINISH_S = 1.0
 EVENTS: dict[str, str] = {
     "provider_warmed": "ProviderWarmed: while the phone rang",
     "provider_connected": "ProviderConnected",
+    "machine_detected": "MachineDetection: who answered a dialled call",
     "call_started": "None: the media is up",
     "user_speech_started": "None",
     "user_speech_ended": "None",

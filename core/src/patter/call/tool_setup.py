@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from patter.call.builtin_tools import CallActions
+from patter.call.circuit_breaker import CircuitBreakers
 from patter.call.tool_running import ToolRunner
-from patter.call.transfer_policy import TransferPolicy
 from patter.providers.llm import Message, ToolCall
 
 if TYPE_CHECKING:
@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 
 def give_tools(
-    voice: Voice, agent: Agent, call: Call, session: CallSession, environment: Environment
+    voice: Voice,
+    agent: Agent,
+    call: Call,
+    session: CallSession,
+    environment: Environment,
+    breakers: CircuitBreakers,
 ) -> None:
-    """Give the call's model its tools. Raises `ConfigError` when two have one name."""
-    policy = TransferPolicy(agent.transfer_allowed_numbers, agent.transfer_allowed_prefixes)
+    """Give the call's model its tools; `breakers` are those of the phone. Raises `ConfigError` when two have one name."""
+    call.transfer_policy()  # lists that are none are an error before anybody talks
 
     async def end_call(reason: str) -> None:
         call.end(reason or "the agent ended the call")
 
     async def transfer(number: str) -> None:
-        await call.transfer(policy.check(number))
+        await call.transfer(number)
 
     def late(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> None:
         """A result that comes after its turn was given up enters the history, and starts no reply (TL-08)."""
@@ -38,6 +43,11 @@ def give_tools(
 
     actions = CallActions(end_call, transfer if session.can_transfer else None)
     voice.tools = ToolRunner(
-        agent.tools, environment=environment, call_object=call, actions=actions, on_late=late
+        agent.tools,
+        environment=environment,
+        call_object=call,
+        actions=actions,
+        on_late=late,
+        breakers=breakers,
     )
     voice.specs = voice.tools.specs

@@ -18,6 +18,16 @@ _SIP: Final = re.compile(r"sips?:[A-Za-z0-9_.!~*'()&=+$,%-]{1,64}@[A-Za-z0-9.-]{
 _PREFIX: Final = re.compile(r"(?:\+[1-9][0-9]{0,14}|sips?:[A-Za-z0-9_.!~*'()&=+$,%@-]{0,318})\Z")
 
 
+def is_number(text: str) -> bool:
+    """Whether `text` is a number in E.164 form."""
+    return _E164.match(text) is not None
+
+
+def is_sip_address(text: str) -> bool:
+    """Whether `text` is a SIP address such as ``sip:desk@pbx.example.com``."""
+    return _SIP.match(text) is not None
+
+
 class TransferPolicy:
     """The allow-list of one agent.
 

@@ -159,7 +159,7 @@ class CallSummary:
     """What `patter_call_ended` gets.
 
     `leaks` names what the teardown ledger found still open, `lost_frames` counts caller frames dropped because the
-    STT was slow.
+    STT was slow. `voicemail`: a machine answered and got the message that was meant for it.
     """
 
     call_id: str
@@ -172,3 +172,4 @@ class CallSummary:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lost_frames: int = 0
     leaks: tuple[str, ...] = ()
+    voicemail: bool = False

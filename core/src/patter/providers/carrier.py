@@ -271,6 +271,12 @@ class Carrier(ABC):
         """Press keys towards the caller; False where the carrier cannot."""
         return False
 
+    async def start_recording(self, carrier_call_id: str) -> None:  # noqa: B027 - not every carrier records
+        """Record both sides from now on; called once in an answered call, where the record says `recording=True`.
+
+        Raises `ProviderError`.
+        """
+
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
         """Speak one message with the carrier's own voice and hang up; False where the carrier cannot (CC-21)."""
         return False

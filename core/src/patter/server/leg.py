@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from patter.errors import CallGoneError
 
 if TYPE_CHECKING:
     from patter.call.call import Call
-    from patter.providers.carrier import Carrier
+    from patter.server.line import Trunk
+
+logger = logging.getLogger(__name__)
 
 
 class CarrierCallLeg:
-    """Acts on a call at its carrier; a call that has ended there counts as success (CC-08)."""
+    """Acts on a call at its carrier; see `patter.call.call.CarrierLeg`.
 
-    def __init__(self, call: Call, carrier: Carrier) -> None:
+    A call that has ended there counts as success, and what the carrier cannot do is logged and not tried (CC-08).
+    """
+
+    def __init__(self, call: Call, trunk: Trunk) -> None:
         self._call = call
-        self._carrier = carrier
+        self._carrier = trunk.carrier
+        self._record = trunk.record
+
+    @property
+    def sip(self) -> bool:
+        """Whether the carrier reaches SIP addresses."""
+        return self._record.sip
 
     async def hangup(self) -> None:
         """End the call."""
         if self._call.carrier_call_id:
-            await self._carrier.hangup(self._call.carrier_call_id)
+            try:
+                await self._carrier.hangup(self._call.carrier_call_id)
+            except CallGoneError:
+                return
 
-    async def transfer(self, number: str) -> None:
-        """Connect the caller to another number."""
+    async def transfer(self, number: str) -> bool:
+        """Connect the caller to another number; False when the carrier cannot, or the caller is gone."""
+        if not self._record.transfers:
+            self._lacks("transfer calls")
+            return False
         try:
             await self._carrier.transfer(self._call.carrier_call_id, number)
         except CallGoneError:
-            self._call.is_hung_up = True
+            return False
+        return True
 
     async def send_dtmf(self, digits: str, delay_ms: int) -> bool:
         """Press keys; False where the carrier cannot."""
-        return await self._carrier.send_dtmf(self._call.carrier_call_id, digits, delay_ms)
+        if not self._record.dtmf_out:
+            self._lacks("press keys")
+            return False
+        try:
+            return await self._carrier.send_dtmf(self._call.carrier_call_id, digits, delay_ms)
+        except CallGoneError:
+            return True
+
+    def _lacks(self, what: str) -> None:
+        logger.warning("call %s: %s cannot %s; nothing was done", self._call.id, self._record.name, what)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from patter.call.plan import CallPlan
     from patter.call.session import CallSession
     from patter.plugins import HookDispatcher
-    from patter.providers.carrier import Carrier, MachineDetection, StreamStarted
+    from patter.providers.carrier import Carrier, StreamStarted
     from patter.records import CarrierRecord
+    from patter.server.dialling import OnMachineDetection
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class Line:
         session: what carries the call while the agent talks.
         connected_t: when the media stream started, in monotonic s; None while it has not.
         ending: how the call is to end, where that was decided before it had a session.
+        voicemail_message: what a machine that answers is told; "" for nothing.
+        on_machine_detection: told who answered; None to tell nobody.
+        detected: set when it is known who answered.
+        voicemail: whether a machine answered and got the message.
+        recording: whether the carrier is to record the call.
     """
 
     call: Call
@@ -88,7 +94,11 @@ class Line:
     connected_t: float | None = None
     ending: tuple[CallStatus, str] | None = None
     finishing: bool = False
-    detection: MachineDetection | None = None
+    voicemail_message: str = ""
+    on_machine_detection: OnMachineDetection | None = None
+    detected: asyncio.Event = field(default_factory=asyncio.Event)
+    voicemail: bool = False
+    recording: bool = False
     done: asyncio.Future[CallSummary] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -113,4 +123,4 @@ class Line:
         """The summary of a call in which the agent never talked."""
         status, reason = self.ending or (CallStatus.FAILED, "its media could not be set up")
         duration_s = 0.0 if self.connected_t is None else now - self.connected_t
-        return CallSummary(self.call.id, self.connected, status, reason, duration_s)
+        return CallSummary(self.call.id, self.connected, status, reason, duration_s, voicemail=self.voicemail)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from patter.call.connection import MediaLeg
 from patter.errors import InputError, PatterError
 from patter.providers.carrier import CallStatus, StreamStarted
+from patter.server.answering_machine import is_for_the_agent
+from patter.server.recording import start_recording
 
 if TYPE_CHECKING:
     from patter.call.connection import CarrierConnection
@@ -25,10 +27,17 @@ logger = logging.getLogger(__name__)
 class MediaRunner:
     """Carries calls on their connections. What it makes for a call that ends meanwhile it releases."""
 
-    def __init__(self, maker: CallMaker, registry: CallRegistry, clock: Clock) -> None:
+    def __init__(
+        self,
+        maker: CallMaker,
+        registry: CallRegistry,
+        clock: Clock,
+        beside: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
         self._maker = maker
         self._registry = registry
         self._now = clock.monotonic
+        self._beside = beside
         self.unavailable_message = ""
         self.timeout_s = 10.0
 
@@ -68,6 +77,8 @@ class MediaRunner:
         line.connected_t = self._now()
         self._registry.update(call.id, CallStatus.IN_PROGRESS, self._now())
         call.parameters.update(started.parameters)
+        if line.recording:
+            self._beside(start_recording(line))
         leg = MediaLeg(
             connection,
             protocol,
@@ -79,6 +90,8 @@ class MediaRunner:
         try:
             line.plan = await self._maker.started(call, line.plan)
             call.agent = line.plan.agent
+            if not await is_for_the_agent(line, protocol.parse, self._maker.release):
+                return None
             session = self._maker.session(line, leg, started)
             session.prepare()
             await line.hooks.notify("patter_call_setup")

@@ -19,6 +19,7 @@ from patter.providers.carrier import (
     Refuse,
     StatusReport,
 )
+from patter.server.answering_machine import tell_of_detection
 from patter.server.desk import MediaClaim
 from patter.server.endings import CallEndings
 from patter.server.leg import CarrierCallLeg
@@ -60,8 +61,10 @@ class Switchboard:
         self._now = environment.clock.monotonic
         self._lines: dict[str, Line] = {}
         self._endings = CallEndings(maker, registry, environment.clock, self._forget)
-        self._media = MediaRunner(maker, registry, environment.clock)
+        self._media = MediaRunner(maker, registry, environment.clock, self._endings.beside)
         self.trunks: dict[str, Trunk] = {}
+        #: whether calls that come in are recorded by their carriers
+        self.recording = False
         self.ready = False
 
     @property
@@ -195,7 +198,8 @@ class Switchboard:
     def _add(self, call: Call, carrier: str, ring_s: float = 60.0) -> Line:
         trunk = self.trunks[carrier]
         line = Line(call, trunk, self._maker.hooks(call))
-        call.attach_leg(CarrierCallLeg(call, trunk.carrier))
+        line.recording = self.recording
+        call.attach_leg(CarrierCallLeg(call, trunk))
         self._lines[call.id] = line
         clock = self._environment.clock
         self._registry.hold(call.id)
@@ -254,10 +258,15 @@ class Switchboard:
             self.end(line, report.status, report.reason or "reported by the carrier")
 
     def machine(self, carrier: str, carrier_call_id: str, detection: MachineDetection) -> None:
-        """Who answered a dialled call."""
+        """Who answered a dialled call; the first verdict counts (CC-13)."""
         record = self._registry.find(carrier, carrier_call_id)
-        if record is not None and (line := self._lines.get(record.call_id)) is not None:
-            line.detection = detection
+        line = self._lines.get(record.call_id) if record is not None else None
+        if line is None or line.detected.is_set():
+            return
+        line.call.machine_detection = detection
+        line.detected.set()
+        line.call.events.emit("machine_detected", detection)
+        self._endings.beside(tell_of_detection(line, detection))
 
     # -- media
 

@@ -33,6 +33,8 @@ from patter.providers.context import ProviderContext
 from patter.testing.scene import SHARED_KEY, Scenes
 
 _DIGITS: Final = frozenset("0123456789*#ABCD")
+#: longest message that is read, in characters
+_LONGEST_MESSAGE: Final = 256 * 1024
 
 
 class FakeMediaProtocol(MediaProtocol):
@@ -40,6 +42,8 @@ class FakeMediaProtocol(MediaProtocol):
 
     def parse(self, text: str) -> MediaEvent | None:
         """Read one message. Raises `InputError` for anything malformed or unknown."""
+        if len(text) > _LONGEST_MESSAGE:
+            raise InputError(f"a media message of {len(text)} characters; at most {_LONGEST_MESSAGE} are read")
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
@@ -69,7 +73,14 @@ def _text(message: Mapping[str, Any], name: str) -> str:
     value = message.get(name)
     if not isinstance(value, str) or not value:
         raise InputError(f"a media message without {name}")
-    return value
+    return _whole(value)
+
+
+def _whole(text: str) -> str:
+    """The text, unless half a character is in it, which could not be written anywhere."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError("a media message with half a character")
+    return text
 
 
 def _start(message: Mapping[str, Any]) -> MediaEvent:
@@ -80,7 +91,9 @@ def _start(message: Mapping[str, Any]) -> MediaEvent:
         audio_format = AudioFormat(Encoding(_text(message, "encoding")), message.get("rate", 0))
     except ValueError as error:
         raise InputError(f"a start message with an unknown format: {error}") from None
-    texts = {str(name): str(value) for name, value in parameters.items()}
+    if not all(isinstance(value, str | int | float) for value in parameters.values()):
+        raise InputError("a start message with a parameter that is no text")
+    texts = {_whole(name): _whole(str(value)) for name, value in parameters.items()}
     return StreamStarted(_text(message, "stream"), _text(message, "call"), audio_format, texts)
 
 
@@ -103,7 +116,7 @@ _READERS: Final[dict[str, Callable[[Mapping[str, Any]], MediaEvent]]] = {
     "media": _media,
     "mark": lambda message: MarkReached(_text(message, "name")),
     "dtmf": _dtmf,
-    "stop": lambda message: StreamStopped(str(message.get("reason", ""))),
+    "stop": lambda message: StreamStopped(_text(message, "reason") if message.get("reason") else ""),
 }
 
 
@@ -124,6 +137,8 @@ class FakeCarrier(Carrier):
         transferred: the carrier's id and the number of each transfer.
         spoken: the carrier's id and the text of each message that it spoke with its own voice.
         keys: the carrier's id and the digits of each `send_dtmf`.
+        recorded: the carrier's ids of the calls that it was asked to record.
+        refuse_recording: raised when it is asked to.
         refuse_dial: raised by the next dials.
         dial_s: how long it takes to answer a dial, in s.
         format: of the audio of its streams.
@@ -141,6 +156,8 @@ class FakeCarrier(Carrier):
         self.transferred: list[tuple[str, str]] = []
         self.spoken: list[tuple[str, str]] = []
         self.keys: list[tuple[str, str]] = []
+        self.recorded: list[str] = []
+        self.refuse_recording: Exception | None = None
         self.refuse_dial: ProviderError | None = None
         self.dial_s = 0.0
         self._lines: dict[str, Callable[[str], None]] = {}
@@ -202,6 +219,12 @@ class FakeCarrier(Carrier):
         """Note the keys."""
         self.keys.append((carrier_call_id, digits))
         return True
+
+    async def start_recording(self, carrier_call_id: str) -> None:
+        """Note the call."""
+        self.recorded.append(carrier_call_id)
+        if self.refuse_recording is not None:
+            raise self.refuse_recording
 
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
         """Note the message and hang up."""

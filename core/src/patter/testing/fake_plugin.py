@@ -27,6 +27,9 @@ def patter_register_carrier() -> Iterable[CarrierRecord]:
             clear=True,
             dtmf_out=True,
             transfers=("cold",),
+            recording=True,
+            machine_detection=True,
+            sip=True,
             speaks=True,
             stream=("mulaw", 8000),
         )
