@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -87,6 +88,25 @@ def test_a_refused_websocket_says_why_without_secrets(status: int, error: type[P
         assert getattr(caught.value, "retry_after_s", 7) == 7
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [None, 401])
+def test_no_log_has_the_address_or_the_headers_of_a_websocket_at_any_level(
+    status: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        refusing = {} if status is None else {"process_request": answering(status)}
+        async with websocket_server(logger=logging.getLogger("the far end"), **refusing) as url:
+            with suppress(ProviderAuthError):
+                address, headers = f"{url}/?api_key={SECRET}", {"Authorization": f"Token {SECRET}"}
+                connection = await net.connect_websocket(address, headers=headers)
+                await connection.send(SECRET)
+                await connection.close()
+
+    logging.getLogger("the far end").setLevel(logging.ERROR)
+    with caplog.at_level(1):
+        asyncio.run(main())
+    assert SECRET not in caplog.text
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     import aiohttp
     from websockets.asyncio.client import ClientConnection
+
+_sockets = logging.getLogger("patter.net.sockets")
 
 #: time to a connected and encrypted socket, in s
 CONNECT_S: Final = 5.0
@@ -135,6 +138,7 @@ async def connect_websocket(
             close_timeout=1,
             max_size=longest_message,
             max_queue=MESSAGES_AHEAD,
+            logger=WithoutDetails(_sockets),
             **options,
         )
     except TimeoutError:
@@ -148,6 +152,14 @@ async def connect_websocket(
             f"cannot connect to {host}: {type(error).__name__}", provider=provider
         ) from None
     return connection
+
+
+class WithoutDetails(logging.LoggerAdapter[logging.Logger]):
+    """A logger for websockets, which at DEBUG writes down addresses, headers and messages: keys and what callers say."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is given
+        """Nothing below INFO, however the program logs."""
+        return level > logging.DEBUG and super().isEnabledFor(level)
 
 
 @functools.cache

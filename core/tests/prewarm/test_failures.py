@@ -21,7 +21,7 @@ class Response:
     """An answer of some library."""
 
     status_code = 403
-    headers = {"authorization": "SECRET"}
+    text = "SECRET"
 
 
 class Hostile(Exception):
