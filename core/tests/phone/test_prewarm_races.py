@@ -9,7 +9,7 @@ import pytest
 from parking import GREETING, Log, SlowSocket, agent, nothing_is_kept
 
 from patter import Switch, hookimpl
-from patter.providers.carrier import CallStatus
+from patter.providers.carrier import CallOffer, CallStatus
 from patter.providers.stt import Final
 from patter.testing.scene import VoiceFault
 
@@ -183,4 +183,39 @@ async def test_a_greeting_that_was_taken_and_never_begun_is_reported(
     assert len(reports(caplog)) <= 1
     heard = "Acme" in call.heard
     assert len(reports(caplog)) == (0 if heard else 1)
+    nothing_is_kept(phone, log)
+
+
+# -- how long it is kept
+
+
+@pytest.mark.behaviour("PW-06")
+@pytest.mark.parametrize(("ring", "lives_s"), [({}, 30.0), ({"ring_timeout": None}, 65.0)])
+async def test_what_is_parked_for_a_dial_lives_for_its_ring_and_five_seconds(
+    phone: Any, log: Log, ring: dict[str, Any], lives_s: float
+) -> None:
+    await phone.start(agent(), port=0)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await phone.call("+15550002222", wait=False, **ring)
+    await asyncio.sleep(lives_s - 0.1)
+    assert (len(log.opened), log.closed) == (2, [])
+    await asyncio.sleep(0.2)
+    assert sorted(log.closed) == ["stt", "tts"]
+    assert loop.time() - began < lives_s + 0.2
+    nothing_is_kept(phone, log)
+    await phone.disconnect()
+
+
+@pytest.mark.behaviour("PW-06")
+async def test_what_is_parked_for_a_caller_lives_no_longer_than_the_media_is_waited_for(
+    phone: Any, log: Log
+) -> None:
+    await phone.start(agent(), port=0)
+    host = phone.switchboard.trunks["fake"].carrier.host
+    for _ in range(2):  # the carrier asks again
+        await host.incoming_call(CallOffer("one", "+15550001111", "+15550001234"))
+        await asyncio.sleep(8.0)
+    assert (len(log.opened), log.closed) == (2, ["stt", "tts"])
+    await phone.disconnect()
     nothing_is_kept(phone, log)
