@@ -25,6 +25,7 @@ def read(*chunks):
         ("data:a\n\n", [("", "a")]),
         ("data:  a\n\n", [("", " a")]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", [("", "a"), ("", "b")]),
+        ("data: a\r\n\ndata: b\n\n", [("", "a"), ("", "b")]),
         ("data: a\r\rdata: b\r\r", [("", "a"), ("", "b")]),
         (": ping\n\ndata: a\n\n", [("", "a")]),
         ("data: a\ndata: b\n\n", [("", "a\nb")]),

@@ -42,7 +42,9 @@ class EventStreamReader:
             raise ProviderError(f"the answer is longer than {LONGEST_BODY} bytes")
         if self._after_cr and chunk[:1] == b"\n":
             chunk = chunk[1:]
-        self._after_cr = chunk[-1:] == b"\r" if chunk else self._after_cr
+            self._after_cr = False  # the line feed after that one is a line of its own
+        if chunk:
+            self._after_cr = chunk[-1:] == b"\r"
         # Only the new part is searched for line ends, or a long line in small pieces would cost its square.
         begin = len(self._rest)
         self._rest += chunk

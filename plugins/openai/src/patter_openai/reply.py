@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -17,6 +18,11 @@ logger = logging.getLogger(__name__)
 PROVIDER: Final = "openai"
 _MOST_CALLS: Final = 64
 _LONGEST_ARGUMENTS: Final = 1024 * 1024
+#: a server that counts more tokens in a reply has miscounted
+_MOST_TOKENS: Final = 10**9
+#: errors in errors are unwrapped so often
+_DEEPEST_ERROR: Final = 8
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 #: error codes that waiting does not help against
 QUOTA_CODES: Final = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 
@@ -68,7 +74,7 @@ class ReplyReader:
                 text = delta.get(field)
                 if isinstance(text, str) and text:
                     self.characters += len(text)
-                    yield Text(text)
+                    yield Text(_whole(text))
             calls = delta.get("tool_calls")
             for position, call in enumerate(calls if isinstance(calls, list) else []):
                 if isinstance(call, dict):
@@ -91,13 +97,18 @@ class ReplyReader:
             self._named.add(index)
         arguments = function.get("arguments")
         if isinstance(arguments, dict):
-            arguments = json.dumps(arguments)  # not the protocol, but what is meant is plain
-        arguments = arguments if isinstance(arguments, str) else ""
+            arguments = _dumped(arguments)  # not the protocol, but what is meant is plain
+        arguments = _whole(arguments) if isinstance(arguments, str) else ""
         self._arguments += len(arguments)
         if self._arguments > _LONGEST_ARGUMENTS:
             raise ProviderError("the model's tool arguments are too long", provider=PROVIDER)
         self.characters += len(arguments) + len(name or "")
-        return ToolCallDelta(index, id=call_id, name=name, arguments=arguments)
+        return ToolCallDelta(
+            index,
+            id=_whole(call_id) if call_id else None,
+            name=_whole(name) if name else None,
+            arguments=arguments,
+        )
 
     def _index_of(self, given: Any, call_id: str | None, position: int) -> int:
         numbered = isinstance(given, int) and not isinstance(given, bool)
@@ -143,18 +154,40 @@ def _usage(usage: dict[str, Any]) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    counted = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if counted else 0
+
+
+def _whole(text: str) -> str:
+    """The text without half characters, which JSON can spell and nobody can send on."""
+    return text if text.isascii() else _HALF_CHARACTER.sub("\ufffd", text)
+
+
+def _dumped(value: dict[str, Any]) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        raise ProviderError("the model's tool arguments are nested too deep", provider=PROVIDER) from None
 
 
 def error_details(error: Any) -> tuple[str, str | None]:
     """Message and code of an error object, in any of the shapes that servers give it; not yet redacted."""
+    for _ in range(_DEEPEST_ERROR):
+        inner = error.get("error") if isinstance(error, dict) else None
+        if not isinstance(inner, dict | str):
+            break
+        error = inner
     if isinstance(error, dict):
-        inner = error.get("error")
-        if isinstance(inner, dict | str):
-            return error_details(inner)
         code = error.get("code") or error.get("type")
-        return str(error.get("message") or "unknown error"), str(code)[:100] if code else None
-    return str(error or "unknown error"), None
+        return _quoted(error.get("message")), _quoted(code)[:100] if code else None
+    return _quoted(error), None
+
+
+def _quoted(value: Any) -> str:
+    try:
+        return _whole(str(value or "unknown error"))
+    except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
+        return "unknown error"
 
 
 def stream_error(error: Any) -> ProviderError:
