@@ -1,4 +1,4 @@
-"""The one way to open HTTP sessions and WebSockets to providers.
+"""The one way to open HTTP sessions and WebSockets to providers. `patter.outbound` is for addresses that are not trusted.
 
 Limits and time-outs are the same everywhere, redirects are not followed (a key would travel with them), cookies are
 not kept (a pooled session holds no state of a call), and errors come out as `patter.errors` without the address's
@@ -96,7 +96,7 @@ def ssl_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-async def connect_websocket(
+async def connect_websocket(  # noqa: PLR0913 - each is one property of the connection
     url: str,
     *,
     headers: Mapping[str, str] | None = None,
@@ -104,6 +104,7 @@ async def connect_websocket(
     provider: str = "",
     connect_s: float = CONNECT_S,
     longest_message: int = LONGEST_MESSAGE,
+    address: str | None = None,
 ) -> ClientConnection:
     """A connected WebSocket, without compression, with pings every 20 s and a close that takes at most 1 s.
 
@@ -114,6 +115,7 @@ async def connect_websocket(
         provider: the reference that errors carry.
         connect_s: time until the socket is open, in s.
         longest_message: a longer message closes the socket, in bytes.
+        address: the IP address to dial in place of resolving the URL's host.
 
     Raises:
         ProviderAuthError: the server answered 401 or 403.
@@ -125,6 +127,8 @@ async def connect_websocket(
 
     host = urlsplit(url).hostname or "an address without a host"
     options: dict[str, Any] = {"ssl": ssl_context()} if url.lower().startswith("wss:") else {}
+    if address is not None:
+        options["host"] = address
     try:
         connection: ClientConnection = await _dialling()(
             url,
