@@ -79,6 +79,7 @@ def test_scripts_hold_what_calls_are_made_of() -> None:
     assert {model.tool for script in scripts for model in script.models} >= {"end_call", "transfer_call", ""}
     assert any(voice.hangs for script in scripts for voice in script.voices)
     assert any(script.outbound for script in scripts)
+    assert any(script.company for script in scripts)
 
 
 @pytest.mark.parametrize("kind", ["stt", "llm", "tts", "vad"])
@@ -116,10 +117,10 @@ def _interrupt_clears_but_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
 
 
 def _transcript_from_generated_text(patch: pytest.MonkeyPatch) -> None:
-    def generated(sentences: Any, heard: int, rate: int) -> str:
-        return " ".join(sentence.text for sentence in sentences)
+    def generated(sentences: Any, heard: int, rate: int) -> list[str]:
+        return [" ".join(sentence.text for sentence in sentences)]
 
-    patch.setattr(agent_turns, "heard_text", generated)
+    patch.setattr(agent_turns, "heard_by_round", generated)
 
 
 def _a_mark_is_waited_for_for_ever(patch: pytest.MonkeyPatch) -> None:
@@ -335,6 +336,22 @@ def _what_a_lost_recogniser_understood_is_forgotten(patch: pytest.MonkeyPatch) -
     patch.setattr(Hearing, "_final", final)
 
 
+def _a_clear_empties_the_outboxes_of_all_calls(patch: pytest.MonkeyPatch) -> None:
+    original_init, original = Outbox.__init__, Outbox.clear
+    outboxes: list[Outbox] = []
+
+    def init(self: Outbox, *arguments: Any) -> None:
+        original_init(self, *arguments)
+        outboxes.append(self)
+
+    def clear(self: Outbox, *, tell_carrier: bool) -> None:
+        for outbox in outboxes[-2:]:
+            original(outbox, tell_carrier=tell_carrier)
+
+    patch.setattr(Outbox, "__init__", init)
+    patch.setattr(Outbox, "clear", clear)
+
+
 def _speech_silences_a_goodbye(patch: pytest.MonkeyPatch) -> None:
     original = SessionMachine.end_after_speech
 
@@ -407,6 +424,7 @@ DEFECTS: tuple[tuple[Plant, str, Shows], ...] = (
     (_frames_are_sent_twice, "billed_as_sent", _any),
     (_the_model_is_asked_with_an_old_text, "answers_what_was_said", _any),
     (_turns_restart_for_ever, "answered_once", _any),
+    (_a_clear_empties_the_outboxes_of_all_calls, "heard_problems", lambda script: script.company),
     (_speech_silences_a_goodbye, "goodbye_is_heard", _pauses_and_ends),
     (_what_a_lost_recogniser_understood_is_forgotten, "finals_counted", _has("recogniser_fails")),
 )

@@ -28,14 +28,15 @@ def heard_problems(stage: Observed) -> Iterator[str]:
     lines: dict[int, list[SpokenLine]] = {}
     for line in record.lines:
         lines.setdefault(line.reply, []).append(line)
-    written = [
+    # the text of a turn that called tools is in several entries
+    written = " ".join(
         message.content
         for message in stage.machine.conversation.history
-        if message.role == "assistant" and not message.tool_calls
-    ]
-    reported = [text for _, report in record.turns if (text := heard_of(report))]
+        if message.role == "assistant" and message.content
+    )
+    reported = " ".join(text for _, report in record.turns if (text := heard_of(report)))
     if written != reported:
-        yield f"the history says {written}, the turns {reported}"
+        yield f"the history says {written!r}, the turns {reported!r}"
     near = must_be_near_truth(stage)
     for t, report in record.turns:
         yield from _of_turn(stage, t, report, lines.get(report.turn, []))

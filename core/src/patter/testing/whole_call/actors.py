@@ -141,7 +141,8 @@ class Actors:
 
     def on_freeze(self, seconds: float) -> None:
         """The process does nothing for a while."""
-        self._call.record.disturbed = self._call.record.frozen = True
+        for call in self._call.exchange.playing.values():
+            call.record.disturbed = call.record.frozen = True
         self._call.loop.stand_still(seconds)
 
     def on_stall(self, seconds: float) -> None:

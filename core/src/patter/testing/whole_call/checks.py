@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 TEARDOWN_S = 3.0
 #: `patter_call_ended` may take this long, in s
 HOOK_S = 5.0
+#: by then a call is carried, in s
+SETTLED_S = 4.0
+#: what may end it before
+ENDINGS = frozenset({"drop", "hang_up_by_application", "transfer"})
 #: speech already begun is heard for at most this long (CC-11), in s
 GOODBYE_S = 10.0
 #: a voice may pause for this long in what it says, in s
@@ -43,6 +47,18 @@ def over_once(call: PlayedCall) -> Iterator[str]:
         yield f"patter_call_ended was called {len(call.summaries)} times"
     if call.events_of_end != 1:
         yield f"call_ended came {call.events_of_end} times"
+
+
+def carried(call: PlayedCall) -> Iterator[str]:
+    """A call whose media come is carried, unless something of its script prevents that."""
+    script = call.script
+    sound = script.media in ("normal", "odd messages first") and not script.unmade
+    early = [what for t, what, _ in script.events if t < SETTLED_S and what in ENDINGS]
+    early += [status for t, status in script.statuses if t < SETTLED_S and status in ("completed", "failed")]
+    prevented = early or script.hangs_up_at < SETTLED_S or "patter_call_setup" in dict(script.hooks)
+    if sound and not prevented and call.session is None:
+        reason = call.summaries[0].reason if call.summaries else "nobody knows why"
+        yield f"it was not carried: {reason}"
 
 
 def record_kept(call: PlayedCall) -> Iterator[str]:
@@ -163,7 +179,7 @@ def says_all(call: PlayedCall, reply: int, words: list[str]) -> bool:
     return any(words == expected + apology for apology in apologies)
 
 
-CHECKS = (over_once, record_kept, nothing_left, over_in_time)
+CHECKS = (over_once, carried, record_kept, nothing_left, over_in_time)
 SESSION_CHECKS = (
     clear_goes_out,
     greeted,

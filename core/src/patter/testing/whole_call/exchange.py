@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from patter.server.host import DeskHost
 from patter.testing.far_end import FakeFarEnd, FarEnd
 from patter.testing.simulation.strategies import LINEUPS
 from patter.testing.whole_call.played_call import NUMBER, PlayedCall
-from patter.testing.whole_call.providers import ScriptedLLM, ScriptedTTS, ScriptedVAD, make_stt
+from patter.testing.whole_call.providers import CURRENT_CALL, ScriptedLLM, ScriptedTTS, ScriptedVAD, make_stt
 from patter.testing.whole_call.user_code import TOOLS
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def installed_far_ends() -> dict[str, tuple[CarrierRecord, type[FarEnd]]]:
 class SimulatedCarrier(Carrier):
     """The carrier's account in memory: what REST would do, done at once. Its streams are those of a `FarEnd`."""
 
-    def __init__(self) -> None:
-        self.playing: PlayedCall | None = None
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
 
     def audio_format(self) -> AudioFormat:
         """µ-law at 8 kHz."""
@@ -79,8 +79,7 @@ class SimulatedCarrier(Carrier):
 
     def media_protocol(self) -> MediaProtocol:
         """The plugin's."""
-        assert self.playing is not None
-        return self.playing.far_end.protocol()
+        return CURRENT_CALL.get().far_end.protocol()
 
     def webhooks(self) -> Mapping[str, WebhookHandler]:
         """None: the host is told directly."""
@@ -91,9 +90,8 @@ class SimulatedCarrier(Carrier):
 
     async def dial(self, request: DialRequest) -> str:
         """Take the call."""
-        assert self.playing is not None
         await asyncio.sleep(0.1)
-        return self.playing.far_end.carrier_call_id
+        return self._exchange.calls[request.call_id].far_end.carrier_call_id
 
     async def hangup(self, carrier_call_id: str) -> None:
         """End the call."""
@@ -114,10 +112,9 @@ class SimulatedCarrier(Carrier):
         return True
 
     def _end(self, carrier_call_id: str) -> bool:
-        call = self.playing
+        call = self._exchange.playing.get(carrier_call_id)
         if call is None or call.line is None or not call.line.is_open:
             return False
-        assert carrier_call_id == call.far_end.carrier_call_id
         call.note(11, 0, "  the carrier ends the stream because it was asked to")
         call.line.stop()
         call.line.drop()
@@ -176,7 +173,7 @@ def strategy_name(make: type[Any]) -> str:
 
 
 class Exchange:
-    """A phone, the carriers that ring it, and the call that is being played on it."""
+    """A phone, the carriers that ring it, and the calls that are being played on it."""
 
     def __init__(self, far_ends: Mapping[str, tuple[CarrierRecord, type[FarEnd]]]) -> None:
         self.clock = LoopClock()
@@ -191,7 +188,7 @@ class Exchange:
             carrier=None,
         )
         self.calls: dict[str, PlayedCall] = {}
-        self.carriers = {name: SimulatedCarrier() for name in self.far_ends}
+        self.carriers = {name: SimulatedCarrier(self) for name in self.far_ends}
         address = PublicAddress(URL)
         self.hosts = {
             name: DeskHost(name, self.phone.switchboard, address, self.environment, "")
@@ -200,7 +197,7 @@ class Exchange:
         for name, (record, _) in self.far_ends.items():
             self.phone.add_trunk(replace(record, dtmf_out=True), self.carriers[name])
         self.phone.switchboard.ready = True
-        self.playing: PlayedCall | None = None
+        self.playing: dict[str, PlayedCall] = {}
         self._agents: dict[tuple[Any, ...], Agent] = {}
 
     def maker(self, make: Callable[[PlayedCall], object]) -> Callable[[ProviderContext], object]:
@@ -213,15 +210,14 @@ class Exchange:
 
     def make_vad(self) -> ScriptedVAD:
         """A detector, which core makes without saying for which call."""
-        assert self.playing is not None
-        return ScriptedVAD(self.playing)
+        return ScriptedVAD(CURRENT_CALL.get())
 
-    def begin(self, call: PlayedCall, loop: asyncio.AbstractEventLoop) -> None:
-        """A call is about to be played."""
+    def begin(self, calls: Sequence[PlayedCall], loop: asyncio.AbstractEventLoop) -> None:
+        """Calls are about to be played, at the same time."""
         self.clock.loop = loop
-        self.environment.random.seed(call.script.seed)
-        self.playing = call
-        self.carriers[call.carrier_name].playing = call
+        self.environment.random.seed(calls[0].script.seed)
+        self.calls.clear()
+        self.playing = {call.far_end.carrier_call_id: call for call in calls}
 
     @property
     def places(self) -> int:
@@ -235,14 +231,15 @@ class Exchange:
 
     def answer(self, call: Call) -> Accept:
         """Who answers the call."""
-        assert self.playing is not None
-        self.playing.rings(call)
-        return Accept(self.agent(self.playing.script))
+        played = self.playing[call.carrier_call_id]
+        played.rings(call)
+        return Accept(self.agent(played.script))
 
     def ended(self, call: Call, summary: CallSummary) -> None:
         """A call is over, says Patter."""
-        if self.playing is not None:
-            self.playing.is_over(call, summary)
+        played = self.calls.get(call.id)
+        if played is not None:
+            played.is_over(call, summary)
 
     def agent(self, script: WholeScript) -> Agent:
         """The agent of a script; equal ones are one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from patter.testing.simulation.levels import Cost, Played
@@ -17,7 +19,7 @@ from patter.testing.whole_call.bare_loop import pass_messages
 from patter.testing.whole_call.checks import problems
 from patter.testing.whole_call.exchange import Exchange, installed_far_ends
 from patter.testing.whole_call.played_call import PlayedCall
-from patter.testing.whole_call.script import WholeScript, draw_whole
+from patter.testing.whole_call.script import WholeScript, companion_of, draw_whole
 
 if TYPE_CHECKING:
     from patter.testing.simulation.draw import Script
@@ -46,17 +48,30 @@ class WholeLevel:
 
     def play(self, script: Script, *, trace: bool = False) -> Played:
         """Play it."""
-        call = self.play_call(script, trace=trace)
-        found = problems(call)
+        calls = self._play(cast("WholeScript", script), trace=trace)
+        found = [problem for call in calls for problem in problems(call)]
         if found:
             self._exchange = None
-        lines = tuple(call.record.trace or ())
-        return Played(found, call.log_bytes(), call.record.happened, call.ended_at, lines)
+        call = calls[0]
+        return Played(
+            found,
+            b"".join(one.log_bytes() for one in calls),
+            sum(one.record.happened for one in calls),
+            call.ended_at,
+            tuple(call.record.trace or ()),
+        )
 
     def play_call(self, script: Script, *, trace: bool = False, log: bool = False) -> PlayedCall:
-        """Play it, and return the call to look at."""
-        call = PlayedCall(cast("WholeScript", script), self._phone_for(script), trace=trace, log=log)
+        """Play it without company, and return the call to look at."""
+        alone = replace(cast("WholeScript", script), company=False)
+        return self._play(alone, trace=trace, log=log)[0]
+
+    def _play(self, script: WholeScript, *, trace: bool = False, log: bool = False) -> list[PlayedCall]:
+        exchange = self._phone_for(script)
+        call = PlayedCall(script, exchange, trace=trace, log=log)
+        calls = [call, PlayedCall(companion_of(script), exchange)] if script.company else [call]
         loop = VirtualTimeLoop()
+        exchange.begin(calls, loop)
 
         def lost(_: object, context: dict[str, Any]) -> None:
             call.record.problems.append(
@@ -65,17 +80,19 @@ class WholeLevel:
 
         loop.set_exception_handler(lost)
         try:
-            run_virtual(call.play(loop), loop=loop, timeout_s=LONGEST_S)
+            run_virtual(_together(calls, loop), loop=loop, timeout_s=LONGEST_S)
         except (LeakedTasksError, VirtualTimeDeadlock, VirtualTimeLimitExceeded) as error:
             call.record.problems.append(str(error))
-        except Exception as error:  # whatever it is, it is a violation, and the other calls are still to be played
+        except (
+            Exception
+        ) as error:  # whatever it is, it is a violation, and the other calls are still to be played
             call.record.problems.append(f"{type(error).__name__} came out of the engine: {error}")
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
-        if call.script.ending == "shutdown":
+        if script.ending == "shutdown":
             self._exchange = None
-        return call
+        return calls
 
     def _phone_for(self, script: Script) -> Exchange:
         """The phone, or a new one: a phone remembers its calls, and those of one seed have the same ids."""
@@ -97,3 +114,9 @@ class WholeLevel:
             pass_messages(call.line.log)
             cost.played_s += played - began
             cost.least_s += now() - played
+
+
+async def _together(calls: Sequence[PlayedCall], loop: VirtualTimeLoop) -> None:
+    await asyncio.gather(*(call.play(loop) for call in calls))
+    for call in calls:
+        await call.look_for_leftovers()

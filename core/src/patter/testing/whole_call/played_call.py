@@ -20,7 +20,7 @@ from patter.testing.simulation.speech import Line, spoken
 from patter.testing.whole_call.actors import Actors
 from patter.testing.whole_call.checks import says_all
 from patter.testing.whole_call.line import ODD_MESSAGES, MemoryLine
-from patter.testing.whole_call.providers import CURRENT_REPLY
+from patter.testing.whole_call.providers import CURRENT_CALL, CURRENT_REPLY
 from patter.testing.whole_call.script import VoicePlan
 from patter.testing.whole_call.understood import Understood
 from patter.testing.whole_call.user_code import MisbehavingHooks
@@ -100,9 +100,8 @@ class PlayedCall(Observer):
     # -- the play
 
     async def play(self, loop: VirtualTimeLoop) -> None:
-        """The whole call, from its announcement until nothing of it is left."""
+        """The whole call, from its announcement to its end; its exchange has begun."""
         self.loop = loop
-        self.exchange.begin(self, loop)
         script = self.script
         timers = Actors(self).schedule()
         media = await self._placed()
@@ -114,7 +113,6 @@ class PlayedCall(Observer):
         await self._finished()
         for timer in timers:
             timer.cancel()
-        await self._look_for_leftovers()
         self.ended_at = loop.time()
 
     async def _placed(self) -> asyncio.Task[None] | None:
@@ -138,6 +136,7 @@ class PlayedCall(Observer):
         line = self.line = MemoryLine(self, self.far_end, log=self._log)
 
         async def serve() -> None:
+            CURRENT_CALL.set(self)
             try:
                 await exchange.phone.switchboard.serve_media(claim, line)
             finally:
@@ -184,7 +183,8 @@ class PlayedCall(Observer):
             await asyncio.wait({line.done}, timeout=OUTLIVES_S)
         await self.loop.settle()
 
-    async def _look_for_leftovers(self) -> None:
+    async def look_for_leftovers(self) -> None:
+        """Note what is left, once all calls of the exchange are over."""
         if self._leftovers():
             await asyncio.sleep(TEARDOWN_S)
         self.left = self._leftovers()
@@ -282,7 +282,6 @@ class PlayedCall(Observer):
             self.summaries.append(summary)
             self.over_at = self.t
             self.note(12, 0, "  over: %s (%s)", summary.reason, summary.outcome.value)
-            self.exchange.calls.pop(call.id, None)
 
     # -- the providers' side
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from patter.testing.whole_call.played_call import PlayedCall
 
+#: the call that the current task carries
+CURRENT_CALL: ContextVar[PlayedCall] = ContextVar("current_call")
 #: the agent turn that the current task makes
 CURRENT_REPLY: ContextVar[int] = ContextVar("current_reply", default=0)
 _TOKEN = re.compile(r"\S+\s*")

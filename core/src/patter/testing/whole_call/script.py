@@ -23,6 +23,9 @@ QUIET_S = 26.0
 LONG_QUIET_S = 60.0
 HANGS_S = 15.0
 
+#: their seeds are so much higher
+COMPANIONS = 1 << 40
+
 Ending = Literal["stop", "drop", "stop and drop", "application", "drop and status", "shutdown"]
 Media = Literal["normal", "late", "never", "dropped at once", "of another call", "odd messages first"]
 
@@ -93,6 +96,7 @@ class WholeScript(Script):
         ending: how the caller's side ends it.
         hooks: (hook, how it misbehaves).
         statuses: (time, status) of the carrier's callbacks.
+        company: whether another call is played on the same phone at the same time.
         unmade: the kind of provider that cannot be made; "" when all can.
     """
 
@@ -106,6 +110,7 @@ class WholeScript(Script):
     hooks: tuple[tuple[str, str], ...]
     statuses: tuple[tuple[float, str], ...]
     unmade: str
+    company: bool
 
 
 #: hooks that may misbehave, and how
@@ -150,6 +155,7 @@ def draw_whole(seed: int) -> WholeScript:
     last = events[-1][0]
     hangs_up_at = round(last * (0.3 + random()) + 3.0 if cut else last + quiet_s, 3)
     delay_s = PROMPT_ECHO_S / 3 * random()
+    ending = _ending(random)
     return WholeScript(
         seed=seed,
         settings=settings,
@@ -165,7 +171,7 @@ def draw_whole(seed: int) -> WholeScript:
         far_end=random(),
         outbound=random() < 0.2,
         media=_media(random),
-        ending=_ending(random),
+        ending=ending,
         stt=_stt(random),
         models=models,
         voices=tuple(_voice(random) for _ in range(4)),
@@ -173,8 +179,18 @@ def draw_whole(seed: int) -> WholeScript:
         statuses=tuple(
             (hangs_up_at * 1.2 * random(), choose(random, STATUSES)) for _ in range(int(4 * random()))
         ),
+        company=random() < 0.12 and ending != "shutdown",
         unmade=choose(random, ("stt", "llm", "tts", "vad")) if random() < 0.015 else "",
     )
+
+
+def companion_of(script: WholeScript) -> WholeScript:
+    """The call that is played at the same time."""
+    companion = draw_whole(script.seed + COMPANIONS)
+    companion.company = False
+    if companion.ending == "shutdown":
+        companion.ending = "stop"
+    return companion
 
 
 def _caller(random: Callable[[], float], manual: bool) -> list[tuple[float, str, object]]:
