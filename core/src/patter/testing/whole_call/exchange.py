@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from patter.agent import Agent
@@ -13,9 +13,9 @@ from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.client import Patter
 from patter.decisions import Accept
 from patter.environment import Environment
-from patter.errors import CallGoneError
+from patter.errors import CallGoneError, ConfigError
 from patter.markers import hookimpl
-from patter.plugins import PluginManager
+from patter.plugins import PluginManager, import_attribute
 from patter.providers.carrier import Carrier, DialRequest, MediaProtocol, WebhookHandler
 from patter.records import BargeInRecord, CarrierRecord, LLMRecord, STTRecord, TTSRecord, VADRecord
 from patter.server.address import PublicAddress
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from patter.call.types import CallSummary
     from patter.providers.context import ProviderContext
     from patter.testing.whole_call.script import WholeScript
+
+logger = logging.getLogger(__name__)
 
 URL = "https://phone.example"
 FAKE = CarrierRecord(
@@ -60,8 +62,11 @@ def installed_far_ends() -> dict[str, tuple[CarrierRecord, type[FarEnd]]]:
     for name, record in sorted(PluginManager().records_of(CarrierRecord).items()):
         if record.simulator is None:
             continue
-        module, _, attribute = record.simulator.partition(":")
-        far_end = getattr(getattr(import_module(module), attribute), "far_end", None)
+        try:
+            far_end = getattr(import_attribute(record.simulator), "far_end", None)
+        except ConfigError as error:
+            logger.warning("carrier %s is not simulated: %s", name, error)
+            continue
         if isinstance(far_end, type) and issubclass(far_end, FarEnd):
             found[name] = (record, far_end)
     return found
