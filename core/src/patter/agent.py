@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -22,6 +22,8 @@ from patter.guardrails import Guardrail
 from patter.options import check_names, explain, option
 from patter.pipeline_hooks import PipelineHooks, check_pipeline_hooks
 from patter.plugins import Scope
+from patter.plugins.references import shown
+from patter.redaction import redact
 from patter.speech_text import check_transform
 from patter.tools import Tool
 
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: options that say with whom the agent talks, rather than how
 PROVIDER_OPTIONS: Final = frozenset(
-    {"stt", "llm", "tts", "engine", "vad", "noise_filter", "barge_in_strategies"}
+    {"stt", "llm", "llm_fallbacks", "tts", "engine", "vad", "noise_filter", "barge_in_strategies"}
 )
 #: what an engine takes the place of
 PIPELINE_OPTIONS: Final = ("stt", "llm", "tts")
@@ -60,6 +62,9 @@ class Agent(BaseModel):
     )
     stt: Any = option(None, help="Speech recognition, for example deepgram/nova-3.", variable="PATTER_STT")
     llm: Any = option(None, help="Language model, for example openai/gpt-4.1-mini.", variable="PATTER_LLM")
+    llm_fallbacks: tuple[Any, ...] = option(
+        (), help="Language models that are asked, in this order, when llm fails before its first word."
+    )
     tts: Any = option(None, help="Voice, for example elevenlabs/eleven_flash_v2_5.", variable="PATTER_TTS")
     engine: Any = option(
         None, help="A realtime engine in place of stt, llm and tts.", variable="PATTER_ENGINE"
@@ -125,6 +130,12 @@ class Agent(BaseModel):
     llm_error_message: str = option(
         LLM_ERROR_MESSAGE, help="Spoken once when no model can answer; empty for none."
     )
+    long_turn_message: str = option(
+        "", help="Spoken once in a turn whose answer takes long to begin; empty for none."
+    )
+    long_turn_message_after_s: float = option(
+        4.0, help="So long without a word of the answer is long.", unit="s", gt=0, le=60
+    )
     aggressive_first_flush: bool = option(
         False, help="The first chunk of a reply may end at a comma, for an earlier first word."
     )
@@ -158,7 +169,7 @@ class Agent(BaseModel):
     _plugins: list[Any] = PrivateAttr(default_factory=list)
     _scope: Scope = PrivateAttr(default_factory=lambda: Scope("agent"))
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, /, **options: Any) -> None:
         check_names(type(self), options, "Agent")
         if options.get("engine") is not None:
             _leave_out_the_pipeline(options)
@@ -166,6 +177,12 @@ class Agent(BaseModel):
             super().__init__(**options)
         except ValidationError as error:
             raise explain(error, "Agent") from None
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What was set, fit for a log: of references no settings, one of which may be a key by mistake (SC-08)."""
+        for name in type(self).model_fields:
+            if name in self.model_fields_set:
+                yield name, _fit_to_show(getattr(self, name), is_provider=name in PROVIDER_OPTIONS)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in type(self).model_fields:
@@ -203,7 +220,7 @@ class Agent(BaseModel):
             check_transform(transform)
         return value
 
-    @field_validator("barge_in_strategies", "guardrails", "text_transforms", mode="before")
+    @field_validator("barge_in_strategies", "guardrails", "text_transforms", "llm_fallbacks", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         """One reference, record or object stands for a sequence of one (BI-08)."""
@@ -265,6 +282,17 @@ class Agent(BaseModel):
     def plugins(self) -> tuple[Any, ...]:
         """What was registered."""
         return tuple(self._plugins)
+
+
+def _fit_to_show(value: Any, *, is_provider: bool) -> Any:
+    """A value as `repr` may have it; the `repr` of an object that stands for a provider may show anything."""
+    if isinstance(value, str):
+        return shown(value) if is_provider else redact(value)
+    if isinstance(value, tuple):
+        return tuple(_fit_to_show(one, is_provider=is_provider) for one in value)
+    if isinstance(value, Mapping):
+        return {name: redact(one) for name, one in value.items()}
+    return value if value is None or isinstance(value, bool | int | float) else type(value).__name__
 
 
 def _leave_out_the_pipeline(options: dict[str, Any]) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import logging
 
 import pytest
-from traced_providers import Office, virtually
+from traced_providers import Brain, Office, Traced, virtually
 
-from patter import (
-    hookimpl,
-)
+from patter import LLMRecord, hookimpl
+from patter.call.fallback_llm import FallbackLLM
 from patter.decisions import Hangup, Retry, Switch
-from patter.errors import ProviderAuthError, ProviderError, ProviderTimeout
+from patter.errors import AllProvidersFailedError, ProviderAuthError, ProviderError, ProviderTimeout
 from patter.providers.carrier import CallStatus
 
 
@@ -30,14 +29,16 @@ class Decide:
 # -- healing
 
 
-@pytest.mark.parametrize(("kind", "hopeless"), [("tts", True), ("stt", True), ("llm", False)])
-def test_a_provider_is_made_anew_twice_and_then_given_up(kind, hopeless):
+@pytest.mark.parametrize(
+    ("kind", "times", "hopeless"), [("tts", 2, True), ("stt", 2, True), ("llm", 1, False)]
+)
+def test_a_provider_is_made_anew_so_often_and_then_given_up(kind, times, hopeless):
     async def scenario():
         made = Office().lineup()
         first = {"tts": lambda: made.lineup.voice.tts, "llm": lambda: made.lineup.voice.llm}.get(
             kind, lambda: made.lineup._stt
         )
-        for _ in range(2):
+        for _ in range(times):
             before = first()
             assert await made.lineup.heal(kind, ProviderError("broke"), spoken=False)
             if kind != "stt":  # its receiver makes that one anew when it connects again
@@ -47,7 +48,10 @@ def test_a_provider_is_made_anew_twice_and_then_given_up(kind, hopeless):
         assert not await made.lineup.heal(kind, ProviderError("broke"), spoken=False)
         reference = {"tts": "mouth", "stt": "ears", "llm": "brain"}[kind]
         assert made.ended == ([(CallStatus.FAILED, f"{kind} {reference} failed")] if hopeless else [])
-        assert [(failure.kind, failure.reference) for failure in made.failed] == [(kind, reference)] * 3
+        assert [(failure.kind, failure.reference) for failure in made.failed] == [(kind, reference)] * (
+            times + 1
+        )
+        assert made.lineup.failures == times + 1
 
     virtually(scenario)
 
@@ -103,6 +107,7 @@ def test_switching_to_what_does_not_exist_keeps_what_there_was(caplog):
         made = Office(Decide(Switch("llm", "nosuch"), Switch("vad", "detector"))).lineup()
         assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
         assert made.lineup.voice.llm is not None
+        made.lineup.recovered("llm")
         assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
         assert [failure.reference for failure in made.failed] == ["brain", "brain"]
         assert made.lineup.has_detector
@@ -147,6 +152,47 @@ def test_switching_another_provider_does_not_leave_the_failed_one_dead():
         assert await made.lineup.heal("stt", ProviderError("broke"), spoken=False)
         assert made.lineup.voice.llm is not before
         assert made.ended == []
+
+    virtually(scenario)
+
+
+def test_a_model_that_was_given_up_in_one_turn_is_made_anew_once_in_the_next():
+    async def scenario():
+        made = Office().lineup()
+        for _ in range(3):
+            assert await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+            assert not await made.lineup.heal("llm", ProviderError("broke"), spoken=False)
+        assert made.ended == []
+
+    virtually(scenario)
+
+
+def test_models_with_fallbacks_heal_themselves_unless_the_hook_wants_them_made_anew():
+    async def scenario():
+        made = Office(Decide(None, Retry())).lineup(llm_fallbacks="other")
+        chain = made.lineup.voice.llm
+        assert isinstance(chain, FallbackLLM)
+        assert chain.healthy == ("brain", "other")
+        assert not await made.lineup.heal("llm", AllProvidersFailedError("both"), spoken=False)
+        assert made.lineup.voice.llm is chain
+        assert await made.lineup.heal("llm", AllProvidersFailedError("both"), spoken=False)
+        assert made.lineup.voice.llm is not chain
+        assert chain.first.done == ["close"]
+        await made.lineup.close()
+        assert all("close" in one.done for one in Traced.made if isinstance(one, Brain))
+
+    virtually(scenario)
+
+
+def test_a_fallback_that_cannot_be_made_is_left_out():
+    async def scenario():
+        def broken():
+            raise RuntimeError("no such machine")
+
+        made = Office().lineup(llm_fallbacks=[LLMRecord("broken", broken), "other"])
+        assert made.lineup.voice.llm.healthy == ("brain", "other")
+        made.lineup.check()
+        await made.lineup.close()
 
     virtually(scenario)
 

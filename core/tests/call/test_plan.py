@@ -264,7 +264,19 @@ def test_an_agent_without_a_model_is_warned_of(caplog):
     plans, _ = planner()
     with caplog.at_level(logging.WARNING):
         plans.plan(agent(llm=None))
-    assert any("no llm" in record.getMessage() for record in caplog.records)
+    assert any("neither llm nor on_message" in record.getMessage() for record in caplog.records)
+
+
+def test_fallbacks_are_part_of_a_plan_and_need_a_model_to_stand_in_for():
+    plans, _ = planner()
+    plan = plans.plan(agent(llm_fallbacks=["brain", LLMRecord("another", Plain)]))
+    assert [part.resolved.record.name for part in plan.llm_fallbacks] == ["brain", "another"]
+    assert plans.plan(agent(llm_fallbacks="brain")).llm_fallbacks[0].reference == "brain"
+    assert plans.plan(agent()).llm_fallbacks == ()
+    with pytest.raises(ProviderNotFoundError):
+        plans.plan(agent(llm_fallbacks=["nosuch"]))
+    with pytest.raises(ConfigError, match="llm_fallbacks and no llm"):
+        plans.plan(agent(llm=None, llm_fallbacks=["brain"]))
 
 
 @pytest.mark.parametrize(

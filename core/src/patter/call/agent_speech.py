@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SpokenSentence:
-    """One sentence of an agent turn and where its audio lies."""
+    """One sentence of an agent turn and where its audio lies; `tool_rounds` of the turn came before it."""
 
     text: str
     start: int
     samples: int = 0
     complete: bool = False
     word_times: tuple[WordTime, ...] = ()
+    tool_rounds: int = 0
     pending: deque[bytes | memoryview] = field(default_factory=deque)
 
 

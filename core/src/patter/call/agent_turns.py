@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from patter.call.actions import Action, CancelReply, Emit, SendClear, StartReply, WantInterims
-from patter.call.heard import heard_text
+from patter.call.heard import heard_by_round
 from patter.call.session_state import Reply
 
 if TYPE_CHECKING:
@@ -101,9 +101,10 @@ class AgentTurns:
         else:
             heard = playout.heard(t)
             playout.finish()
-        text = heard_text(sentences, heard, playout.format.rate)
+        rounds = heard_by_round(sentences, heard, playout.format.rate)
+        text = " ".join(filter(None, rounds))
         began = t if reply.first_audio_at is None else reply.first_audio_at
-        self._conversation.agent(reply.reply, text, ms_of_call(began), interrupted=interrupted)
+        self._conversation.agent(reply.reply, rounds, ms_of_call(began), interrupted=interrupted)
         self.current = None
         ended = Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted))
         if reply.first_audio_at is None:

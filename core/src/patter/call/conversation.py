@@ -60,16 +60,29 @@ class Conversation:
             entry for entry in self._entries if entry.turn != turn or entry.message.role != "user"
         ]
 
-    def agent(self, turn: int, text: str, at_ms: float, *, interrupted: bool) -> None:
-        """The agent's text of a turn as heard; nothing is written when nothing was heard (TN-09)."""
+    def agent(self, turn: int, rounds: Sequence[str], at_ms: float, *, interrupted: bool) -> None:
+        """The agent's text of a turn as heard, cut where it called tools; nothing heard writes nothing (TN-09).
+
+        In the history each part stands once: what was said before tools were called, in the message that calls them.
+        """
+        calls = [one for one in self._entries if one.turn == turn and one.message.tool_calls]
+        for number, entry in enumerate(calls):
+            heard = rounds[number] if number < len(rounds) else ""
+            entry.message = replace(entry.message, content=heard)
+        text = " ".join(filter(None, rounds))
         if not text:
             return
         line = TranscriptEntry("assistant", text, at_ms, interrupted=interrupted)
         self._lines.append(line)
-        self._entries.append(_Entry(turn, Message("assistant", text), line))
+        rest = " ".join(filter(None, rounds[len(calls) :]))
+        if rest:
+            self._entries.append(_Entry(turn, Message("assistant", rest), line))
 
     def tool_calls(self, turn: int, message: Message, results: Sequence[Message]) -> None:
-        """A model's tool calls with their results, which are never separated (LM-06)."""
+        """A model's tool calls with their results, which are never separated (LM-06).
+
+        The text of `message` is on its way to the caller; `agent` puts what was heard of it in its place.
+        """
         for entry in (message, *results):
             self._entries.append(_Entry(turn, entry, None))
 

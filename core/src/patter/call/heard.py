@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,17 +19,30 @@ def heard_text(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> st
     It holds no word that starts after the heard position and none whose audio was not sent, for `heard` never
     exceeds what was sent.
     """
-    parts: list[str] = []
+    return " ".join(part for _, part in _heard_parts(sentences, heard, rate))
+
+
+def heard_by_round(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> list[str]:
+    """The same text, cut where the turn called tools: what was heard of before the first round, of after it, …"""
+    rounds: list[list[str]] = []
+    for tool_rounds, part in _heard_parts(sentences, heard, rate):
+        while len(rounds) <= tool_rounds:
+            rounds.append([])
+        rounds[tool_rounds].append(part)
+    return [" ".join(parts) for parts in rounds]
+
+
+def _heard_parts(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> Iterator[tuple[int, str]]:
+    """What was heard of each sentence, with the rounds of tools before it."""
     for sentence in sentences:
         if heard <= sentence.start:
             break
         whole = sentence.complete and heard >= sentence.start + sentence.samples
         part = sentence.text.strip() if whole else _prefix(sentence, heard - sentence.start, rate)
         if part:
-            parts.append(part)
+            yield sentence.tool_rounds, part
         if not whole:
             break
-    return " ".join(parts)
 
 
 def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:

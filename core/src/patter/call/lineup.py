@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from patter.call.adoption import Adoption
+from patter.call.closing import close_provider
+from patter.call.fallback_llm import FallbackLLM
 from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
@@ -46,9 +48,10 @@ logger = logging.getLogger(__name__)
 #: what a reply is made with
 Spoken = Literal["tts", "llm"]
 
-#: a provider that fails is made anew this often in a call before the call gives it up; see `Lineup.recovered`
+#: a provider that fails is made anew this often before the call gives it up; see `Lineup.recovered`
 REPAIRS = 2
-CLOSE_S = 1.0
+#: a language model, in one turn (LM-03)
+LLM_REPAIRS = 1
 #: an STT that is not connected after this long has failed, in s
 CONNECT_S = 10.0
 
@@ -83,6 +86,8 @@ class Lineup:
         self._hooks = hooks
         self.clock = services.clock
         self._repairs: dict[str, int] = {}
+        #: how many failures of providers there were
+        self.failures = 0
         self._end: Callable[[CallStatus, str], None] | None = None
         self.reconnecting = False
         self._interims_wanted = False
@@ -103,6 +108,8 @@ class Lineup:
             language=agent.language,
             aggressive_first_flush=agent.aggressive_first_flush,
             llm_error_message=agent.llm_error_message,
+            long_turn_message=agent.long_turn_message,
+            long_turn_message_after_s=agent.long_turn_message_after_s,
         )
         self.strategies: list[BargeInStrategy] = [
             GuardedStrategy(cast("BargeInStrategy", strategy), part.reference, self.clock)
@@ -183,6 +190,19 @@ class Lineup:
         return None if part is None else self._build(part)
 
     def _build(self, part: Part) -> object:
+        made = self._build_alone(part)
+        fallbacks = self._plan.llm_fallbacks
+        if part.resolved.kind != "llm" or not fallbacks:
+            return made
+        models = [(part.reference, cast("LLM", made))]
+        for fallback in fallbacks:
+            try:
+                models.append((fallback.reference, cast("LLM", self._build_alone(fallback))))
+            except PatterError as error:
+                self._report("llm", fallback.reference, error)
+        return FallbackLLM(models, self._call.id, lambda name, error: self._report("llm", name, error))
+
+    def _build_alone(self, part: Part) -> object:
         return build(self._services.manager, part.resolved, self._context, self._call, sources=part.sources)
 
     def on_hopeless(self, end: Callable[[CallStatus, str], None]) -> None:
@@ -278,14 +298,12 @@ class Lineup:
     async def heal(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
         """Decide about a failed provider; True when it may be tried again.
 
-        `patter_call_error` decides first; without an answer a provider is made anew twice (`recovered`), then a failed
-        LLM leaves the turn to `llm_error_message`, and a failed STT or TTS ends the call. After a part of a reply was
-        spoken nothing is tried again.
+        `patter_call_error` decides first; without an answer an STT or TTS is made anew twice (`recovered`), then it ends
+        the call. An LLM is made anew once in a turn, then that is left to `llm_error_message`; one with fallbacks has
+        done all that itself. After a part of a reply was spoken nothing is tried again.
         """
         part = self._parts[kind]
-        failure = CallFailure(kind, part.reference, error)
-        logger.warning("call %s: %s %s failed: %s", self._call.id, kind, part.reference, error)
-        self._call.events.emit("failed", failure)
+        failure = self._report(kind, part.reference, error)
         decision = None
         if self._hooks.has("patter_call_error"):
             decision = await self._hooks.first("patter_call_error", call=self._call, error=failure)
@@ -295,7 +313,9 @@ class Lineup:
         if isinstance(decision, Switch) and await self._switch(decision) and decision.kind == kind:
             return not spoken
         if not isinstance(decision, Retry) and self._given_up(kind, error):
-            if kind != "llm":
+            if kind == "llm":
+                self.recovered(kind)  # it is asked again in the next turn, as often as in this one
+            else:
                 self._hopeless(f"{kind} {part.reference} failed")
             return False
         self._repairs[kind] = self._repairs.get(kind, 0) + 1
@@ -308,7 +328,17 @@ class Lineup:
         self._repairs.pop(kind, None)
 
     def _given_up(self, kind: str, error: Exception) -> bool:
-        return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= REPAIRS
+        if kind == "llm" and isinstance(self.voice.llm, FallbackLLM):
+            return True
+        limit = LLM_REPAIRS if kind == "llm" else REPAIRS
+        return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= limit
+
+    def _report(self, kind: ProviderKind, reference: str, error: Exception) -> CallFailure:
+        self.failures += 1
+        failure = CallFailure(kind, reference, error)
+        logger.warning("call %s: %s %s failed: %s", self._call.id, kind, reference, error)
+        self._call.events.emit("failed", failure)
+        return failure
 
     async def _switch(self, decision: Switch) -> bool:
         before = self._parts.get(decision.kind)
@@ -320,7 +350,7 @@ class Lineup:
             if before is not None:
                 self._parts[decision.kind] = before
             return False
-        await _close(decision.kind, old)
+        await close_provider(decision.kind, old)
         return True
 
     def _replace(self, kind: ProviderKind) -> object:
@@ -344,7 +374,7 @@ class Lineup:
         except PatterError as error:
             self._hopeless(f"{kind} {self._parts[kind].reference} cannot be made anew: {error}")
             raise
-        await _close(kind, old)
+        await close_provider(kind, old)
 
     def _hopeless(self, reason: str) -> None:
         if self._end is not None:
@@ -362,18 +392,4 @@ class Lineup:
             ("tools", self.voice.tools),
         ]
         self.voice.prerendered.forget(self._call.id)
-        await asyncio.gather(*(_close(kind, provider) for kind, provider in providers))
-
-
-async def _close(kind: str, provider: Any) -> None:
-    if provider is None:
-        return
-    try:
-        closing = provider.close()
-        if closing is not None:
-            async with asyncio.timeout(CLOSE_S):
-                await closing
-    except TimeoutError:
-        logger.warning("%s %s did not close within %.0f s", kind, type(provider).__name__, CLOSE_S)
-    except Exception:
-        logger.exception("closing %s %s failed", kind, type(provider).__name__)
+        await asyncio.gather(*(close_provider(kind, provider) for kind, provider in providers))

@@ -41,9 +41,13 @@ class SessionMouth:
         """Format of the audio to add."""
         return self._machine.playout.format
 
-    def open_sentence(self, reply: int, text: str) -> bool:
-        """Announce a sentence; False when the reply was cancelled."""
-        return self._machine.playout.open_sentence(reply, text) is not None
+    def open_sentence(self, reply: int, text: str, tool_rounds: int = 0) -> bool:
+        """Announce a sentence that comes after so many rounds of tools; False when the reply was cancelled."""
+        sentence = self._machine.playout.open_sentence(reply, text)
+        if sentence is None:
+            return False
+        sentence.tool_rounds = tool_rounds
+        return True
 
     def add_audio(self, reply: int, audio: bytes) -> bool:
         """Append audio; False when the reply was cancelled."""
@@ -105,6 +109,10 @@ class SessionMouth:
             return False
         current.timings[name] = (self._lineup.clock.monotonic() - current.dispatched_at) * 1000
         return True
+
+    def worked(self, kind: ProviderKind) -> None:
+        """A provider has done its work: failures before that do not count any more."""
+        self._lineup.recovered(kind)
 
     async def failed(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
         """A provider failed; True when it was made anew or replaced and may be tried again."""

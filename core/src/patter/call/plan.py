@@ -60,6 +60,7 @@ class CallPlan:
     parts: Mapping[ProviderKind, Part]
     strategies: tuple[Part, ...]
     turn_end: TurnEnd
+    llm_fallbacks: tuple[Part, ...] = ()
 
 
 class Planner:
@@ -100,10 +101,15 @@ class Planner:
         if vad is not None:
             parts["vad"] = vad
         if "llm" not in parts:
-            logger.warning("this agent has no llm: no turn will be answered")
+            if agent.llm_fallbacks:
+                raise ConfigError(
+                    "the agent has llm_fallbacks and no llm that they could stand in for: set llm"
+                )
+            logger.warning("this agent has neither llm nor on_message: no turn will be answered")
         import_stages(agent)
         strategies = tuple(self.part("barge_in", reference) for reference in agent.barge_in_strategies)
-        return CallPlan(agent, parts, strategies, self._turn_end(agent, parts))
+        fallbacks = tuple(self.part("llm", reference) for reference in agent.llm_fallbacks)
+        return CallPlan(agent, parts, strategies, self._turn_end(agent, parts), fallbacks)
 
     def select(self, agent: Agent) -> Selection:
         """How that agent talks, and the agent with what its engine's settings say of it. Raises `ConfigError`."""

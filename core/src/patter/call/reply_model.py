@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from patter.call.provider_stream import first_within
+from patter.call.fallback_llm import FIRST_TOKEN_S, FallbackLLM
+from patter.call.provider_stream import first_within, is_answer
 from patter.call.sentences import SentenceChunker
 from patter.call.types import LLMRequest
 from patter.errors import PartialStreamError, ProviderError
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 #: tool rounds in one turn before the agent says that it gives up (LM-02)
 TOOL_ROUNDS = 10
-#: no token, tool call or error for this long is a failure of the model (LM-08), in s
-FIRST_TOKEN_S = 15.0
 TOO_MANY_ROUNDS = "I'm sorry, I could not finish that. Could you ask me in another way?"
 
 
@@ -47,10 +46,40 @@ class Answer:
             parts.voice.language, aggressive_first_flush=parts.voice.aggressive_first_flush
         )
         self._round: list[str] = []
+        self._tool_rounds = 0
+        self._spoken = False
+        self._began = asyncio.get_running_loop().time()
         self.pieces: list[str] = []
 
     async def run(self) -> None:
-        """Ask until the model calls no more tools, and hand every sentence to the voice."""
+        """Ask until the model calls no more tools, and hand every sentence to the voice.
+
+        Without a word of it after `long_turn_message_after_s` the caller is told that it takes a while (LM-04).
+        """
+        if not self._voice.long_turn_message:
+            await self._ask()
+            return
+        telling = asyncio.ensure_future(self._tell_when_late())
+        try:
+            await self._ask()
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _tell_when_late(self) -> None:
+        due = self._began + self._voice.long_turn_message_after_s
+        await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+        if not self._has_begun:
+            message = await self._text.said(self._voice.long_turn_message)
+            if message and not self._has_begun:
+                await self._speaker.say(message, self._tool_rounds)
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether there is a word of the answer, or one in its place."""
+        return self._spoken or bool(self.pieces)
+
+    async def _ask(self) -> None:
         for _ in range(TOOL_ROUNDS):
             calls = await self._one_round()
             if not calls:
@@ -69,8 +98,9 @@ class Answer:
 
     async def _say(self, text: str) -> None:
         if text:
+            self._spoken = True
             self._round.append(text)
-            await self._speaker.say(text)
+            await self._speaker.say(text, self._tool_rounds)
 
     async def _one_round(self) -> list[ToolCall]:
         """One request, tried again when the failure was healed before anything was said."""
@@ -99,12 +129,15 @@ class Answer:
             await self._hooks.notify("patter_modify_request", request=request)
         calls = ToolCallPieces()
         await self._voice.ready("llm")
-        assert self._voice.llm is not None
+        llm = self._voice.llm
+        assert llm is not None
         self._mouth.timing(self._reply, "llm_request")
-        stream = self._voice.llm.stream(
+        stream = llm.stream(
             request.messages, request.tools, cancel_event=self._cancelled, call_id=self._call_id
         )
-        async with aclosing(first_within(stream, FIRST_TOKEN_S, "the language model")) as chunks:
+        # a chain of models has a limit for each of them
+        limit = None if isinstance(llm, FallbackLLM) else FIRST_TOKEN_S
+        async with aclosing(first_within(stream, limit, "the language model", is_answer)) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, Text):
                     await self._take(chunk.content, said)
@@ -112,6 +145,7 @@ class Answer:
                     calls.add(chunk)
                 elif isinstance(chunk, Usage):
                     self._mouth.emit("usage", chunk)
+        self._mouth.worked("llm")
         return calls.complete()
 
     async def _take(self, piece: str, said: list[str]) -> None:
@@ -140,6 +174,7 @@ class Answer:
         self._mouth.tool_calls(
             self._reply, Message("assistant", " ".join(self._round), tuple(calls)), results
         )
+        self._tool_rounds += 1
 
 
 class ToolCallPieces:

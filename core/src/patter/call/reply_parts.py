@@ -28,8 +28,8 @@ class Mouth(Protocol):
     def carrier_format(self) -> AudioFormat:
         """Format of the audio to add."""
 
-    def open_sentence(self, reply: int, text: str) -> bool:
-        """Announce a sentence; False when the reply was cancelled."""
+    def open_sentence(self, reply: int, text: str, tool_rounds: int = 0) -> bool:
+        """Announce a sentence that comes after so many rounds of tools; False when the reply was cancelled."""
 
     def add_audio(self, reply: int, audio: bytes) -> bool:
         """Append audio; False when the reply was cancelled."""
@@ -59,6 +59,9 @@ class Mouth(Protocol):
     def timing(self, reply: int, name: str) -> bool:
         """Stamp a moment of the reply; True the first time, and while the reply is wanted."""
 
+    def worked(self, kind: ProviderKind) -> None:
+        """A provider has done its work: failures before that do not count any more."""
+
     async def failed(self, kind: ProviderKind, error: Exception, *, spoken: bool) -> bool:
         """A provider failed; True when it was made anew or replaced and may be tried again."""
 
@@ -75,6 +78,8 @@ class Voice:
     language: str = "en"
     aggressive_first_flush: bool = False
     llm_error_message: str = ""
+    long_turn_message: str = ""
+    long_turn_message_after_s: float = 4.0
     guardrails: tuple[Guardrail, ...] = ()
     text_transforms: tuple[Callable[[str], str], ...] = ()
     prerendered: Prerendered = field(default_factory=Prerendered)

@@ -36,11 +36,14 @@ class Speaker:
         self._voice = parts.voice
         self._before = parts.voice.pipeline.before_synthesize
         self._after = parts.voice.pipeline.after_synthesize
-        self._sentences: asyncio.Queue[str | None] = asyncio.Queue(SENTENCES_AHEAD)
+        self._sentences: asyncio.Queue[tuple[str, int] | None] = asyncio.Queue(SENTENCES_AHEAD)
 
-    async def say(self, text: str) -> None:
-        """Speak a sentence after those before it; waits while too many are ahead."""
-        await self._sentences.put(text)
+    async def say(self, text: str, tool_rounds: int = 0) -> None:
+        """Speak a sentence after those before it; waits while too many are ahead.
+
+        `tool_rounds` is how many rounds of tools the model had run when it wrote the sentence.
+        """
+        await self._sentences.put((text, tool_rounds))
 
     async def end(self) -> None:
         """No further sentence comes."""
@@ -48,15 +51,16 @@ class Speaker:
 
     async def run(self) -> None:
         """Speak until the end."""
-        while (text := await self._sentences.get()) is not None:
+        while (next_one := await self._sentences.get()) is not None:
+            text, tool_rounds = next_one
             if self._before is not None:
                 text = await self._before(text) or ""
             if text.strip():
-                await self._speak(text)
+                await self._speak(text, tool_rounds)
 
-    async def _speak(self, text: str) -> None:
+    async def _speak(self, text: str, tool_rounds: int) -> None:
         """Synthesise one sentence; once more if its voice failed and was healed before a sound of it was made."""
-        if not self._mouth.open_sentence(self._reply, text):
+        if not self._mouth.open_sentence(self._reply, text, tool_rounds):
             return
         cut = True
         ready = self._voice.prerendered.of(text)

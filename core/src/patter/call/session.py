@@ -200,7 +200,8 @@ class CallSession:
         if (deadline is not None and deadline <= t) or machine.playout.finished(t):
             self.apply(machine.time_passed(t))
         if t >= self._watchdog.due:
-            self.apply(self._watchdog.look(t, self._tasks.running(), self._lineup.voice.tools))
+            lineup = self._lineup
+            self.apply(self._watchdog.look(t, self._tasks.running(), lineup.voice.tools, lineup.failures))
         self._schedule(t)
 
     def _schedule(self, t: float) -> None:

@@ -64,20 +64,23 @@ class CallWatchdog:
         self._since = 0.0
         self._seen: tuple[object, ...] = ()
 
-    def look(self, t: float, tasks: Collection[str], tools: Tools | None = None) -> list[Action]:
+    def look(
+        self, t: float, tasks: Collection[str], tools: Tools | None = None, failures: int = 0
+    ) -> list[Action]:
         """See whether anything is stuck, and for how long; returns what frees the call, usually nothing.
 
         Args:
             t: the time, in s of the call's clock.
             tasks: names of the call's running tasks; ``reply 3`` makes agent turn 3.
             tools: the call's tools; a reply that waits for one is not stuck.
+            failures: of the call's providers; a reply that another one held up goes on with the next.
         """
         self.due = t + EVERY_S
         stuck = self._stuck(t, tasks, tools)
         if stuck is None:
             self._seen = ()
             return []
-        seen = self._progress(stuck, t)
+        seen = (failures, *self._progress(stuck, t))
         if seen != self._seen:
             self._seen, self._since = seen, t
         limit = LIMITS_S[stuck]
