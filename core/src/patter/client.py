@@ -206,6 +206,8 @@ class Patter:
         if not self.switchboard.trunks and self._carrier_reference is not None:
             for trunk in make_trunks(self.plugins, self._planner, self._context(), self._carrier_reference):
                 self.add_trunk(trunk.record, trunk.carrier)
+        if self.agent is not None:
+            self._open_detectors(self.agent)
         await self.hooks().notify("patter_startup")
         app = build_application(
             {name: trunk.carrier for name, trunk in self.switchboard.trunks.items()},
@@ -228,9 +230,21 @@ class Patter:
         plan = self._planner.plan(agent)
         for part in (*plan.parts.values(), *plan.llm_fallbacks):
             await self._planner.preload(part, self._context())
-        vad = plan.parts.get("vad")
-        if vad is not None:
-            self._vads.source(vad, 8000)
+
+    def _open_detectors(self, agent: Agent) -> None:
+        """Load the models of the VAD for the rates of the carriers' audio, and of audio that is cleaned (PW-20)."""
+        from patter.call.input_stages import has_stages
+
+        parts = self._planner.plan(agent).parts
+        vad = parts.get("vad")
+        if vad is None:
+            return
+        streams = [trunk.record.stream for trunk in self.switchboard.trunks.values()]
+        rates = {8000 if stream is None else stream[1] for stream in streams or [None]}
+        if has_stages(agent, parts.get("noise_filter")):
+            rates.add(16_000)
+        for rate in sorted(rates):
+            self._vads.source(vad, rate)
 
     def add_trunk(self, record: CarrierRecord, carrier: Carrier) -> None:
         """Use a carrier object that is there already."""

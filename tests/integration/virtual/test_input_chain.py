@@ -341,6 +341,7 @@ test.close()
 """
 
 
+@pytest.mark.behaviour("PW-20")
 @pytest.mark.parametrize("on", [True, False])
 def test_echo_cancellation_is_imported_at_the_start_of_the_phone_if_the_agent_has_it_on(on: bool) -> None:
     script = STARTED.format(on=on)

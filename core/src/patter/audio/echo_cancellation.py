@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.fft import irfft, rfft  # of itself numpy imports it when it is first used, in a call (PW-20)
 from numpy.typing import NDArray
 
 from patter.audio.formats import HIGHEST_RATE, LOWEST_RATE
@@ -120,8 +121,8 @@ class EchoCanceller:
 
     def _block(self, near: NDArray[np.float64], far: NDArray[np.float64]) -> NDArray[np.float64]:
         """One block: predict, subtract, and learn from what is left."""
-        spectrum = np.fft.rfft(far)
-        predicted = np.fft.irfft(spectrum * self._spectrum, _WINDOW)[-near.size :]
+        spectrum = rfft(far)
+        predicted = irfft(spectrum * self._spectrum, _WINDOW)[-near.size :]
         rest = near - predicted
         near_power, rest_power = float(near @ near), float(rest @ rest)
         if rest_power > _DIVERGED * near_power + float(far @ far) * near.size / _WINDOW:
@@ -161,9 +162,9 @@ class EchoCanceller:
         norm *= TAPS / _WINDOW
         padded = np.zeros(_WINDOW)
         padded[_WINDOW - rest.size :] = rest
-        direction = np.fft.irfft(spectrum.conj() * np.fft.rfft(padded) / norm, _WINDOW)[:TAPS]
-        turn = np.fft.rfft(direction, _WINDOW)
-        change = np.fft.irfft(spectrum * turn, _WINDOW)[-rest.size :]
+        direction = irfft(spectrum.conj() * rfft(padded) / norm, _WINDOW)[:TAPS]
+        turn = rfft(direction, _WINDOW)
+        change = irfft(spectrum * turn, _WINDOW)[-rest.size :]
         # Where the reference has few frequencies, as a tone has, the direction is no good one and a whole step may
         # lead past the best filter for this block. So far is the best one:
         best = float(rest @ change) / max(float(change @ change), _TINY)

@@ -42,7 +42,7 @@ def import_stages(agent: Agent) -> None:
             import_module(f"patter.{module}")
 
 
-def has_stages(agent: Agent, noise_filter: NoiseFilter | None) -> bool:
+def has_stages(agent: Agent, noise_filter: object) -> bool:
     """Whether any stage is on."""
     return (
         noise_filter is not None
