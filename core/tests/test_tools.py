@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from patter.errors import ConfigError
 from patter.providers.llm import ToolSpec
-from patter.tools import Tool, tool
+from patter.tools import Reassurance, Tool, tool
 
 if TYPE_CHECKING:
     from patter import Call
@@ -59,6 +63,7 @@ async def book(
     return f"{day} {people} {hours} {outside} {wishes} {extras} {size} {style} {guest}"
 
 
+@pytest.mark.behaviour("TL-01")
 def test_the_schema_comes_from_hints_and_docstring() -> None:
     assert book.name == "book"
     assert book.description == "Book a table.\n\nUse it once the day and the number of people are known."
@@ -81,16 +86,66 @@ def test_the_schema_comes_from_hints_and_docstring() -> None:
     assert properties["style"] == {"type": "string", "enum": ["inside", "garden"], "default": "inside"}
     assert schema["$defs"]["Guest"]["properties"]["name"] == {"type": "string"}
     assert book.spec == ToolSpec("book", book.description, schema, strict=False)
+    # all fields
+    hook = Tool(
+        "hook",
+        "A hook.",
+        OBJECT,
+        webhook_url="https://hooks.example/x?key=sesame",
+        strict=False,
+        reassurance={"message": "One moment.", "after_ms": 900},
+        timeout_s=5,
+        allow_hosts=["inner.example"],
+    )
+    assert (hook.name, hook.description, hook.parameters, hook.handler) == ("hook", "A hook.", OBJECT, None)
+    assert (hook.webhook_url, hook.strict, hook.timeout_s) == (
+        "https://hooks.example/x?key=sesame",
+        False,
+        5.0,
+    )
+    assert (hook.reassurance, hook.allow_hosts) == (Reassurance("One moment.", 900), ("inner.example",))
+    assert "sesame" not in repr(hook)
+    with pytest.raises(TypeError, match="webhook"):
+        hook()
+    plain = Tool("plain", "", OBJECT, nothing)
+    assert (plain.handler, plain.webhook_url, plain.reassurance) == (nothing, None, None)
+    assert tool(reassurance="One moment.")(nothing).reassurance == Reassurance("One moment.", 1500)
     # what cannot work fails when it is built
-    for given in (dict(OBJECT, type="array"), {"name": "book"}, [], "object"):
+    for schema in (dict(OBJECT, type="array"), {"name": "book"}, [], "object"):
         with pytest.raises(ConfigError):
-            Tool("x", "", given, nothing)  # type: ignore[arg-type]
+            Tool("x", "", schema, nothing)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="additionalProperties"):
         Tool("x", "", OBJECT, nothing, strict=True)
     # and a raw dict is no tool
     with pytest.raises(ConfigError, match="tools"):
         agent_with({"name": "x", "description": "", "parameters": OBJECT, "handler": nothing})
     assert agent_with(book).tools == (book,)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "either a handler or a webhook_url"),
+        ({"handler": len, "webhook_url": "https://hooks.example/"}, "either a handler or a webhook_url"),
+        ({"webhook_url": "https://hooks.example/", "parameters": None}, "needs parameters"),
+        ({"webhook_url": "http://10.0.0.1/sesame"}, "10.0.0.1 is not a public address"),
+        ({"webhook_url": "ftp://hooks.example/sesame"}, "http:// or https://"),
+        ({"webhook_url": 5}, "webhook_url"),
+        ({"webhook_url": "https://hooks.example/", "allow_hosts": "inner.example"}, "list of host names"),
+        ({"webhook_url": "https://hooks.example/", "allow_hosts": ["*"]}, "allow_hosts"),
+        ({"handler": len, "allow_hosts": ["inner.example"]}, "allow_hosts is for a webhook_url"),
+        ({"handler": len, "reassurance": ""}, "reassurance"),
+        ({"handler": len, "reassurance": 5}, "reassurance"),
+        ({"handler": len, "reassurance": {"after_ms": 5}}, "reassurance"),
+        ({"handler": len, "reassurance": {"message": "Hm.", "after": 5}}, "reassurance"),
+        ({"handler": len, "reassurance": {"message": "Hm.", "after_ms": "5"}}, "after_ms"),
+        ({"handler": len, "reassurance": {"message": "Hm.", "after_ms": -1}}, "after_ms"),
+    ],
+)
+def test_fields_that_cannot_work_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)) as caught:
+        Tool("x", "", **{"parameters": OBJECT, **options})
+    assert "sesame" not in str(caught.value)
 
 
 def nothing() -> None:
@@ -294,6 +349,11 @@ BAD = [
     ({"properties": {"a": {"anyOf": [{"type": "nope"}]}}}, "anyOf"),
     ({"required": ["a"]}, "no property"),
     ({"required": "a"}, "required"),
+    ({"$defs": []}, "defs"),
+    ({"$defs": 5, "properties": {"a": {"$ref": "#/$defs/A"}}}, "defs"),
+    ({"properties": {"a": {"type": [{}]}}}, "parameters.a"),
+    ({"properties": {"a": {"maximum": float("nan")}}}, "JSON"),
+    ({"properties": {"a": {"items": []}}}, r"parameters.a\[\]"),
     ({"properties": {"a": {"default": object()}}}, "JSON"),
 ]
 
@@ -325,6 +385,83 @@ def test_strict_violations_are_refused(handler: Any, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         tool(strict=True)(handler)
     tool(handler)
+
+
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({}, "type"),
+        ({"description": "anything"}, "type"),
+        ({"type": "array"}, "what an array holds"),
+        ({"type": ["array", "null"]}, "what an array holds"),
+        ({"type": "array", "items": {"type": "array", "items": True}}, "what an array holds"),
+        ({"type": "object"}, "additionalProperties"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, "additionalProperties"),
+        ({"anyOf": [{"type": "string"}, {"type": "object"}]}, "additionalProperties"),
+        ({"type": "object", "properties": {"b": CLOSED}, "additionalProperties": False}, "requires every"),
+        ({"type": "string", "default": "x"}, "default"),
+        ({"oneOf": [{"type": "string"}], "type": "string"}, "oneOf"),
+        ({"type": "string", "not": {"enum": ["x"]}}, "not"),
+    ],
+)
+def test_strict_violations_in_a_schema_are_refused(schema: dict[str, Any], problem: str) -> None:
+    whole = {"type": "object", "properties": {"a": schema}, "required": ["a"], "additionalProperties": False}
+    Tool("x", "", whole, nothing)
+    with pytest.raises(ConfigError, match=problem):
+        Tool("x", "", whole, nothing, strict=True)
+
+
+def test_strict_schemas_that_hold_are_taken() -> None:
+    properties = {
+        "a": {"type": ["string", "null"], "enum": ["x", None]},
+        "b": {"type": "array", "items": {"$ref": "#/$defs/B"}},
+        "c": {"anyOf": [{"type": "number", "minimum": 0}, CLOSED]},
+        "d": {"const": 5},
+    }
+    whole = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        "$defs": {"B": CLOSED},
+    }
+    assert Tool("x", "", whole, nothing, strict=True).spec.strict
+    with pytest.raises(ConfigError, match="anyOf"):
+        Tool("x", "", {**whole, "anyOf": [CLOSED]}, nothing, strict=True)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "properties", "$defs", "$ref", "items", "enum", "anyOf", "required", "a"]
+            )
+            | st.text(max_size=3),
+            inner | st.sampled_from(["object", "array", "string", "#/$defs/a", ["a"]]),
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), json_values, max_size=3), json_values, st.booleans())
+def test_any_schema_is_taken_or_refused_and_any_arguments_answered(
+    properties: dict[str, Any], other: Any, strict: bool
+) -> None:
+    for given_schema in (other, {"type": "object", "properties": properties, "$defs": other}):
+        try:
+            made = Tool("x", "", given_schema, nothing, strict=strict)
+        except ConfigError:
+            continue
+        for arguments in ({}, properties, dict.fromkeys(properties, other)):
+            with suppress(ValueError):
+                assert made.read_arguments(arguments) == arguments
 
 
 def test_strict_holds_in_nested_models() -> None:

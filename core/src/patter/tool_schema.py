@@ -22,6 +22,8 @@ CALL_PARAMETER: Final = "call"
 
 _TYPES: Final = frozenset(("object", "array", "string", "integer", "number", "boolean", "null"))
 _DEEPEST: Final = 20
+#: a part of a schema is quoted in an error up to this, in characters
+_LONGEST_QUOTE: Final = 500
 #: keywords that a strict schema may not hold (OpenAI, structured outputs)
 _NOT_STRICT: Final = (
     "default",
@@ -29,10 +31,24 @@ _NOT_STRICT: Final = (
     "allOf",
     "not",
     "if",
+    "then",
+    "else",
+    "dependentRequired",
+    "dependentSchemas",
     "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "unevaluatedProperties",
     "prefixItems",
+    "unevaluatedItems",
+    "contains",
+    "minContains",
+    "maxContains",
     "uniqueItems",
 )
+#: what says the type of a value; a strict schema leaves none without one
+_TYPED: Final = frozenset(("type", "$ref", "anyOf", "enum", "const"))
 
 
 class SignatureSchema:
@@ -162,11 +178,13 @@ def check_schema(name: str, schema: Any, *, strict: bool) -> None:
     import json
 
     try:
-        json.dumps(schema)
+        json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"tool {name!r}: parameters: not JSON: {error}") from None
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         raise ConfigError(f"tool {name!r}: parameters: must be a JSON schema of type object")
+    if strict and "anyOf" in schema:
+        raise ConfigError(f"tool {name!r}: parameters: a strict schema has no 'anyOf' at its top")
     _SchemaCheck(name, schema, strict=strict).check(schema, "parameters", 0)
 
 
@@ -174,10 +192,11 @@ class _SchemaCheck:
     def __init__(self, name: str, root: Mapping[str, Any], *, strict: bool) -> None:
         self._name = name
         self._strict = strict
-        self._definitions = root.get("$defs", {})
+        definitions = root.get("$defs")
+        self._definitions = definitions if isinstance(definitions, Mapping) else {}
 
     def _fail(self, where: str, problem: str) -> NoReturn:
-        raise ConfigError(f"tool {self._name!r}: {where}: {problem}")
+        raise ConfigError(f"tool {self._name!r}: {where[:_LONGEST_QUOTE]}: {problem[:_LONGEST_QUOTE]}")
 
     def check(self, schema: Any, where: str, depth: int) -> None:
         if not isinstance(schema, Mapping):
@@ -189,15 +208,22 @@ class _SchemaCheck:
         if schema.get("type") == "object" or "properties" in schema:
             self._check_object(schema, where)
         if self._strict:
-            for keyword in _NOT_STRICT:
-                if keyword in schema:
-                    self._fail(where, f"a strict schema has no {keyword!r}")
+            self._check_strict(schema, where)
         self._check_children(schema, where, depth)
+
+    def _check_strict(self, schema: Mapping[str, Any], where: str) -> None:
+        for keyword in _NOT_STRICT:
+            if keyword in schema:
+                self._fail(where, f"a strict schema has no {keyword!r}")
+        if not _TYPED & schema.keys():
+            self._fail(where, "a strict schema says the type of each value")
+        if "array" in _types(schema) and not isinstance(schema.get("items"), Mapping):
+            self._fail(where, "a strict schema says what an array holds")
 
     def _check_type(self, schema: Mapping[str, Any], where: str) -> None:
         given = schema.get("type", [])
         types = [given] if isinstance(given, str) else given
-        if not isinstance(types, list) or not all(one in _TYPES for one in types):
+        if not isinstance(types, list) or not all(isinstance(one, str) and one in _TYPES for one in types):
             self._fail(where, f"type {given!r} is none of {', '.join(sorted(_TYPES))}")
         if "enum" in schema and (not isinstance(schema["enum"], list) or not schema["enum"]):
             self._fail(where, "enum must be a list of values")
@@ -236,9 +262,12 @@ class _SchemaCheck:
 
     def _check_children(self, schema: Mapping[str, Any], where: str, depth: int) -> None:
         for group in ("properties", "$defs"):
-            for name, child in schema.get(group, {}).items():
+            named = schema.get(group, {})
+            if not isinstance(named, Mapping):
+                self._fail(where, f"{group} must be an object")
+            for name, child in named.items():
                 self.check(child, f"{where}.{name}", depth + 1)
-        if isinstance(schema.get("items"), Mapping | str | int):
+        if not isinstance(schema.get("items", True), bool):
             self.check(schema["items"], f"{where}[]", depth + 1)
         if isinstance(schema.get("additionalProperties"), Mapping):
             self.check(schema["additionalProperties"], f"{where}.*", depth + 1)
@@ -248,6 +277,11 @@ class _SchemaCheck:
                 self._fail(where, f"{group} must be a list of schemas")
             for number, child in enumerate(members):
                 self.check(child, f"{where}.{group}[{number}]", depth + 1)
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    given = schema.get("type", [])
+    return [given] if isinstance(given, str) else list(given)
 
 
 def check_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:

@@ -46,6 +46,42 @@ async def test_an_interruption_does_not_stop_a_tool() -> None:
 
 
 @in_virtual_time
+async def test_the_same_call_takes_over_what_an_interruption_left() -> None:
+    begun: list[str] = []
+    late: list[list[str]] = []
+
+    @tool
+    async def slow(day: str, people: int = 2) -> str:
+        begun.append(day)
+        await asyncio.sleep(10)
+        return f"{day} done"
+
+    def deliver(calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> None:
+        assert [one.id for one in calls] == [one.id for one in results]
+        late.append([f"{one.id} {one.result}" for one in results])
+
+    async def interrupted(*calls: ToolCall) -> None:
+        waiting = asyncio.create_task(tools.run_all(calls))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    tools = runner(slow, on_late=deliver)
+    await interrupted(calling("slow", {"day": "a"}, "c1"), calling("slow", {"day": "b"}, "c2"))
+    await interrupted(calling("slow", '{ "day" : "b" }', "c3"))  # takes over from c2, and is left in its turn
+    result = await tools.run(calling("slow", {"day": "b"}, "c4"))
+    assert (result.id, result.result, now()) == ("c4", "b done", pytest.approx(10))
+    await asyncio.sleep(5)
+    assert (begun, late) == (["a", "b"], [["c1 a done"]])
+    # what is over is run anew
+    assert (await tools.run(calling("slow", {"day": "b"}, "c5"))).result == "b done"
+    assert begun == ["a", "b", "b"]
+    assert not tools.busy
+    await tools.close()
+
+
+@in_virtual_time
 async def test_a_tool_ends_within_its_time() -> None:
     ended: list[str] = []
 

@@ -91,8 +91,8 @@ async def test_a_failing_tool_is_tried_three_times_and_a_malformed_call_not_at_a
         times.append(now())
         raise ConnectionError("no route")
 
-    tools = runner(fail, hours)
     for _ in range(20):
+        tools = runner(fail, hours)  # each with breakers of its own
         times.clear()
         result = await tools.run(calling("fail"))
         assert json.loads(result.result) == {"error": "ConnectionError: no route", "fallback": True}

@@ -45,11 +45,15 @@ def result_text(value: Any) -> str:
     return _bounded(text)
 
 
-def error_text(problem: object, *, fallback: bool = False) -> str:
-    """What the model is told of a call that gave no result; `fallback` says that trying again will not help."""
+def error_text(problem: object, *, fallback: bool = False, retry_after_ms: int | None = None) -> str:
+    """What the model is told of a call that gave no result; `fallback` says that trying again will not help, but for
+    after `retry_after_ms`.
+    """
     told: dict[str, Any] = {"error": redact(problem)}
     if fallback:
         told["fallback"] = True
+    if retry_after_ms is not None:
+        told["retry_after_ms"] = retry_after_ms
     return json.dumps(told, ensure_ascii=False)
 
 

@@ -1,7 +1,8 @@
 """Running the tools of one call: deadlines, retries, threads, and results that come late (TL-02, TL-05, TL-08, TL-09).
 
 A tool runs in a task of its own, so that an interruption of the agent does not stop it half-way: whoever waited is
-released at once, and the result is handed to `on_late` when it comes.
+released at once, and the result is handed to `on_late` when it comes. A model that calls such a tool again, with the same
+arguments, gets the result of the run that is under way.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from patter.call.builtin_tools import CallActions, bind_builtin_tools
+from patter.call.circuit_breaker import CircuitBreakers, Refusal
 from patter.call.tool_results import error_text, read_json_arguments, result_text
+from patter.call.tool_rounds import LeftRounds, Round
 from patter.call.types import ToolResult
+from patter.call.webhook_tool import WebhookTools
 from patter.errors import ConfigError, InputError
 from patter.redaction import redact
 
 if TYPE_CHECKING:
     from patter.environment import Environment
     from patter.providers.llm import ToolCall, ToolSpec
-    from patter.tools import Tool
+    from patter.tools import Handler, Tool
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,14 @@ class _ToolFailed(Exception):
     """A tool that gave no result; the text is fit for the model and for logs."""
 
 
+class _LeftAlone(Exception):
+    """A tool that has failed too often of late."""
+
+    def __init__(self, name: str, retry_after_ms: int) -> None:
+        super().__init__(f"{name} is not available for the moment")
+        self.retry_after_ms = retry_after_ms
+
+
 class ToolRunner:
     """Runs the tools of one call.
 
@@ -58,12 +70,13 @@ class ToolRunner:
         call_object: given to handlers with a parameter named `call`.
         actions: what the built-in tools do; None leaves them out.
         on_late: called with calls and results that came after `run` or `run_all` had been cancelled.
+        breakers: of tools that fail again and again, shared with other calls; of this call alone when None.
 
     Raises:
         ConfigError: two tools have one name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call gives to its tools, spelt out
         self,
         tools: Sequence[Tool],
         *,
@@ -72,6 +85,7 @@ class ToolRunner:
         call_object: Any = None,
         actions: CallActions | None = None,
         on_late: Callable[[Sequence[ToolCall], Sequence[ToolResult]], None] | None = None,
+        breakers: CircuitBreakers | None = None,
     ) -> None:
         builtin = bind_builtin_tools(actions) if actions is not None else []
         self._builtin = frozenset(tool.name for tool in builtin)
@@ -86,6 +100,9 @@ class ToolRunner:
         self._threads: ThreadPoolExecutor | None = None
         self._call_object = call_object
         self._on_late = on_late
+        self._breakers = CircuitBreakers() if breakers is None else breakers
+        self._webhooks = WebhookTools(call_object)
+        self._left = LeftRounds()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -106,7 +123,8 @@ class ToolRunner:
         """Run tools side by side; their results in the order of the calls.
 
         Never raises for what a tool does: its failure is a result. Cancelling this leaves the tools at work; their
-        results then go to `on_late`, all of them together.
+        results then go to `on_late`, all of them together, but for those that a later call with the same arguments took
+        over.
         """
         return await self._outlive(calls, None)
 
@@ -121,33 +139,39 @@ class ToolRunner:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
+        await self._webhooks.close()
         return tuple(sorted(task.get_name() for task in tasks if not task.done()))
 
     # -- one round
 
     async def _outlive(self, calls: Sequence[ToolCall], call_object: Any) -> list[ToolResult]:
         target = call_object if call_object is not None else self._call_object
-        task = self._start(_ROUND, self._round(calls, target))
+        together = Round(calls, [self._left.take_over(call) or self._begin(call, target) for call in calls])
+        task = self._start(_ROUND, together.results())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(lambda done: self._deliver_late(calls, done))
+            self._left.leave(together)
+            task.add_done_callback(lambda done: self._deliver_late(together, done))
             raise
 
-    def _deliver_late(self, calls: Sequence[ToolCall], done: asyncio.Task[list[ToolResult]]) -> None:
-        if self._on_late is not None and not done.cancelled() and done.exception() is None:
-            self._on_late(calls, done.result())
+    def _begin(self, call: ToolCall, call_object: Any) -> asyncio.Task[ToolResult]:
+        return self._start(call.name, self._one(call, call_object))
 
-    async def _round(self, calls: Sequence[ToolCall], call_object: Any) -> list[ToolResult]:
-        return await asyncio.gather(*(self._one(call, call_object) for call in calls))
+    def _deliver_late(self, together: Round, done: asyncio.Task[list[ToolResult]]) -> None:
+        self._left.forget(together)
+        if self._on_late is None or done.cancelled() or done.exception() is not None:
+            return
+        wanted = together.wanted(done.result())
+        if wanted:
+            self._on_late([call for call, _ in wanted], [result for _, result in wanted])
 
     async def _one(self, call: ToolCall, call_object: Any) -> ToolResult:
-        started = self._environment.clock.monotonic()
+        started = self._now_ms()
         arguments: Mapping[str, Any] = {}
 
         def finished(text: str, error: str | None = None) -> ToolResult:
-            duration_ms = (self._environment.clock.monotonic() - started) * 1000
-            return ToolResult(call.id, call.name, arguments, text, error, duration_ms)
+            return ToolResult(call.id, call.name, arguments, text, error, self._now_ms() - started)
 
         def refused(problem: object) -> ToolResult:
             return finished(error_text(problem), redact(problem))
@@ -163,12 +187,34 @@ class ToolRunner:
         if tool.wants_call:
             values["call"] = call_object
         try:
-            return finished(result_text(await self._within_deadline(tool, values)))
+            return finished(await self._unless_left_alone(tool, values))
         except InputError as error:
             return refused(error)
+        except _LeftAlone as error:
+            told = error_text(error, fallback=True, retry_after_ms=error.retry_after_ms)
+            return finished(told, redact(error))
         except (_ToolFailed, TimeoutError, TypeError, ValueError) as error:
             problem = "timeout" if isinstance(error, TimeoutError) else error
             return finished(error_text(problem, fallback=True), redact(problem))
+
+    async def _unless_left_alone(self, tool: Tool, values: dict[str, Any]) -> str:
+        """The tool's result, unless its breaker is open (TL-04). What every agent has is always there."""
+        if tool.name in self._builtin:
+            return result_text(await self._within_deadline(tool, values))
+        breaker = self._breakers.of(tool)
+        leave = breaker.ask(self._now_ms())
+        if isinstance(leave, Refusal):
+            raise _LeftAlone(tool.name, leave.retry_after_ms)
+        try:
+            text = result_text(await self._within_deadline(tool, values))
+        except asyncio.CancelledError:
+            breaker.given_up(leave)
+            raise
+        except Exception:
+            breaker.failed(leave, self._now_ms())
+            raise
+        breaker.succeeded(leave)
+        return text
 
     async def _within_deadline(self, tool: Tool, values: dict[str, Any]) -> Any:
         """The tool's value. What runs past the deadline is cancelled and not waited for: it may ignore that."""
@@ -190,7 +236,7 @@ class ToolRunner:
         attempts = 1 if tool.name in self._builtin else ATTEMPTS
         for attempt in range(1, attempts + 1):
             try:
-                return await self._call(tool, values)
+                return await self._call(tool, values, attempt)
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -199,6 +245,8 @@ class ToolRunner:
             except Exception as error:
                 if isinstance(error, InputError) and tool.name in self._builtin:
                     raise
+                if isinstance(error, InputError) and tool.handler is None:
+                    raise _ToolFailed(_described(error)) from None  # an address that is refused stays so
                 problem = error
             text = _described(problem)
             logger.warning(
@@ -214,19 +262,23 @@ class ToolRunner:
                 await asyncio.sleep(delay + self._environment.random.uniform(0, _JITTER_S))
         raise _ToolFailed(text)
 
-    async def _call(self, tool: Tool, values: dict[str, Any]) -> Any:
-        if not _is_async(tool.handler):
-            return await self._finish(await self._call_in_thread(tool, values))
+    async def _call(self, tool: Tool, values: dict[str, Any], attempt: int) -> Any:
+        handler = tool.handler
+        if handler is None:
+            async with self._slots:
+                return await self._webhooks.ask(tool, values, attempt)
+        if not _is_async(handler):
+            return await self._finish(await self._call_in_thread(handler, values))
         async with self._slots:
-            return await self._finish(tool.handler(**values))
+            return await self._finish(handler(**values))
 
-    async def _call_in_thread(self, tool: Tool, values: dict[str, Any]) -> Any:
+    async def _call_in_thread(self, handler: Handler, values: dict[str, Any]) -> Any:
         """Run a plain function in a thread. It cannot be stopped, so it keeps its slot until it returns (TL-09)."""
         await self._slots.acquire()
         try:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(self._thread_limit, thread_name_prefix="patter-tool")
-            job = functools.partial(contextvars.copy_context().run, tool.handler, **values)
+            job = functools.partial(contextvars.copy_context().run, handler, **values)
             future = asyncio.get_running_loop().run_in_executor(self._threads, job)
         except BaseException:
             self._slots.release()
@@ -244,6 +296,9 @@ class ToolRunner:
         if inspect.isasyncgen(value):
             return await _last_result(value)
         return await value if inspect.isawaitable(value) else value
+
+    def _now_ms(self) -> float:
+        return self._environment.clock.monotonic() * 1000
 
     def _start(self, name: str, body: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(body, name=name)

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from patter.call.barge_in import BargeIn, BargeInSettings
+from patter.call.circuit_breaker import CircuitBreakers
 from patter.call.conversation import Conversation
 from patter.call.lineup import Lineup, LineupServices
 from patter.call.machine import SessionMachine
@@ -46,6 +47,7 @@ class PhoneCallMaker:
         self._phone = phone
         self._callbacks = StartAndEnd(phone.callbacks, phone.planner)
         self._ringing = Ringing(self._lineup, phone.warming)
+        self._breakers = CircuitBreakers()
 
     def plan(self, agent: Agent | None) -> CallPlan:
         """The plan of a call with that agent, or with the phone's. Raises `ConfigError`."""
@@ -120,5 +122,5 @@ class PhoneCallMaker:
         )
         lineup.on_hopeless(session.end_now)
         phone.callbacks.observe(call)
-        give_tools(lineup.voice, agent, call, session, phone.environment)
+        give_tools(lineup.voice, agent, call, session, phone.environment, self._breakers)
         return session
