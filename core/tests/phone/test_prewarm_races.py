@@ -141,6 +141,35 @@ async def test_a_recogniser_that_takes_the_place_of_another_is_connected(
     nothing_is_kept(phone, log)
 
 
+@pytest.mark.behaviour("PW-12")
+async def test_of_models_that_stand_in_for_each_other_the_first_is_parked(
+    simcall: Any, phone: Any, log: Log
+) -> None:
+    async with simcall(agent(llm="parking", llm_fallbacks=["fake"]), ring_s=1.0) as call:
+        await call.agent_says(GREETING)
+        await call.caller_says("Hello?")
+        await call.agent_says("You said: Hello?")
+    assert [how for kind, how in log.opened if kind == "llm"] == ["park"]
+    nothing_is_kept(phone, log)
+
+
+@pytest.mark.parametrize(
+    "fails", ["park stt", "park tts", "park llm", "adopt stt", "adopt tts", "adopt llm", "connect stt"]
+)
+async def test_no_log_has_the_text_of_a_handshakes_failure(
+    simcall: Any, phone: Any, log: Log, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    log.fails.add(fails)
+    prewarm = not fails.startswith("connect")
+    with caplog.at_level(1, "patter"):
+        async with simcall(agent(llm="parking", prewarm=prewarm), ring_s=1.0) as call:
+            await asyncio.sleep(3.0)
+            assert bool(call.failures) == (not prewarm)
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("patter")]
+    assert [line for line in said if "ProviderDisconnected" in line]
+    assert not [line for line in said if "vendor.example" in line]
+
+
 # -- the greeting
 
 

@@ -9,18 +9,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.types import ProviderConnected
+from patter.errors import ProviderTimeout
 from patter.prewarm.failures import without_text
 
 if TYPE_CHECKING:
+    from patter.audio.formats import AudioFormat
     from patter.call.call import Call
     from patter.environment import Clock
     from patter.prewarm.warming import Warming
+    from patter.providers.stt import STT
     from patter.records import ProviderKind
 
 logger = logging.getLogger(__name__)
 
 #: adopting may take this long, in s; it is a matter of under 5 ms
 ADOPT_S = 1.0
+#: an STT that is not connected after this long has failed, in s
+CONNECT_S = 10.0
 
 
 class Adoption:
@@ -30,6 +35,7 @@ class Adoption:
         self._call = call
         self._now = clock.monotonic
         self._warming = warming
+        self._unconnected: Exception | None = None
 
     def has(self, kind: ProviderKind) -> bool:
         """Whether that provider has to wait: for its parked connection, or for the end of a greeting's making."""
@@ -75,6 +81,23 @@ class Adoption:
             return None
         self.connected(kind, "adopted", began)
         return True
+
+    async def connect(self, stt: STT, audio_format: AudioFormat) -> None:
+        """Connect an STT anew. Raises `ProviderError`."""
+        began = self._now()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await stt.connect(audio_format)
+        except TimeoutError as error:
+            raise ProviderTimeout(f"the STT was not connected within {CONNECT_S:.0f} s") from error
+        except Exception as error:
+            self._unconnected = error
+            raise
+        self.connected("stt", "fresh", began)
+
+    def said_of(self, error: Exception) -> object:
+        """What a log may say of a provider's failure: of one at the handshake not its text (PW-14)."""
+        return without_text(error) if error is self._unconnected else error
 
     def connected(self, kind: ProviderKind, source: Literal["adopted", "fresh"], began: float) -> None:
         """A provider is connected since now; `began` is when that was begun, in s."""

@@ -14,11 +14,12 @@ from patter.call.fallback_llm import FallbackLLM
 from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
+from patter.call.message_llm import MessageLLM
 from patter.call.pipeline import CallPipeline
 from patter.call.reply_parts import Voice
 from patter.call.types import CallFailure
 from patter.decisions import Hangup, Retry, Switch
-from patter.errors import ConfigError, PatterError, ProviderAuthError, ProviderTimeout
+from patter.errors import ConfigError, PatterError, ProviderAuthError
 from patter.pipeline_hooks import PipelineContext
 from patter.plugins import build
 from patter.prewarm.warming import Warmable, Warming
@@ -52,8 +53,6 @@ Spoken = Literal["tts", "llm"]
 REPAIRS = 2
 #: a language model, in one turn (LM-03)
 LLM_REPAIRS = 1
-#: an STT that is not connected after this long has failed, in s
-CONNECT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +134,15 @@ class Lineup:
 
     def warmables(self, *, renders: bool) -> list[Warmable]:
         """What can be opened or warmed beforehand; not the voice when it makes the greeting, which warms it as well."""
-        found: list[Warmable | None] = []
-        if self._stt is not None:
-            found.append(Warmable.of("stt", self._stt, self.stt_format))
-        if self.voice.tts is not None and not renders:
-            found.append(Warmable.of("tts", self.voice.tts))
-        if self.voice.llm is not None:
-            found.append(Warmable.of("llm", self.voice.llm))
+        stt = None if self._stt is None else Warmable.of("stt", self._stt, self.stt_format)
+        kinds: tuple[Spoken, ...] = ("llm",) if renders else ("tts", "llm")
+        found = (stt, *(Warmable.of(kind, self._with_connection(kind)) for kind in kinds))
         return [warmable for warmable in found if warmable is not None]
+
+    def _with_connection(self, kind: Spoken) -> object:
+        """The provider whose connection can be parked: of models that stand in for each other, the first."""
+        llm = self.voice.llm
+        return self.voice.tts if kind == "tts" else llm.first if isinstance(llm, FallbackLLM) else llm
 
     def begin(self) -> tuple[Spoken, ...]:
         """The call begins; which of voice and model have something to take over (`adopt`) before they are used."""
@@ -154,7 +154,7 @@ class Lineup:
     async def adopt(self, kind: Spoken) -> None:
         """Voice or model takes over its parked connection; then it may be used, whatever has come of it."""
         try:
-            if await self._adoption.adopt(kind, lambda: getattr(self.voice, kind)) is False:
+            if await self._adoption.adopt(kind, lambda: self._with_connection(kind)) is False:
                 await self.rebuild(kind)
         finally:
             self.voice.adopting.pop(kind).set()
@@ -191,6 +191,8 @@ class Lineup:
 
     def _build(self, part: Part) -> object:
         made = self._build_alone(part)
+        if isinstance(made, MessageLLM):
+            made.call = self._call
         fallbacks = self._plan.llm_fallbacks
         if part.resolved.kind != "llm" or not fallbacks:
             return made
@@ -261,13 +263,7 @@ class Lineup:
             await self.rebuild("stt")
         stt = self._stt
         if not adopted:
-            began = self.clock.monotonic()
-            try:
-                async with asyncio.timeout(CONNECT_S):
-                    await stt.connect(self.stt_format)
-            except TimeoutError as error:
-                raise ProviderTimeout(f"the STT was not connected within {CONNECT_S:.0f} s") from error
-            self._adoption.connected("stt", "fresh", began)
+            await self._adoption.connect(stt, self.stt_format)
         if self._interims_wanted:
             stt.interims_wanted(True)
         return stt
@@ -328,15 +324,16 @@ class Lineup:
         self._repairs.pop(kind, None)
 
     def _given_up(self, kind: str, error: Exception) -> bool:
-        if kind == "llm" and isinstance(self.voice.llm, FallbackLLM):
-            return True
+        if kind == "llm" and isinstance(self.voice.llm, FallbackLLM | MessageLLM):
+            return True  # it has tried what there is, or must not be asked twice
         limit = LLM_REPAIRS if kind == "llm" else REPAIRS
         return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= limit
 
     def _report(self, kind: ProviderKind, reference: str, error: Exception) -> CallFailure:
         self.failures += 1
         failure = CallFailure(kind, reference, error)
-        logger.warning("call %s: %s %s failed: %s", self._call.id, kind, reference, error)
+        said = self._adoption.said_of(error)
+        logger.warning("call %s: %s %s failed: %s", self._call.id, kind, reference, said)
         self._call.events.emit("failed", failure)
         return failure
 

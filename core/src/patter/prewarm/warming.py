@@ -43,7 +43,7 @@ class Warmable:
     def of(cls, slot: str, provider: Any, *arguments: Any) -> Warmable | None:
         """What can be done for that provider; `arguments` are those of its `open_parked_connection`.
 
-        None for a provider that has neither.
+        None for a provider that has neither, and for none.
         """
         if hasattr(provider, "open_parked_connection") and hasattr(provider, "adopt_websocket"):
             return cls(slot, lambda: provider.open_parked_connection(*arguments), parks=True)
