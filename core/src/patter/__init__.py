@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from patter.lazy_exports import lazy_exports
+from patter.log_lines import guard_log_records
 
 if TYPE_CHECKING:
     from patter._version import __version__ as __version__
@@ -85,3 +86,5 @@ __all__ = sorted(_HOMES)
 
 if not TYPE_CHECKING:  # so that a type checker still knows a wrong name
     __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
+
+guard_log_records()

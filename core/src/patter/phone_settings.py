@@ -78,7 +78,7 @@ class SettingsFile:
 
     phone: Mapping[str, Any] = field(default_factory=dict)
     agent: Mapping[str, Any] = field(default_factory=dict)
-    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # holds keys
 
     def provider(self, kind: str, name: str) -> Mapping[str, Any]:
         """The settings of one provider."""
@@ -154,5 +154,9 @@ def _one_way_to_talk(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 filled.pop(name, None)
         elif any(layer.get(name) is not None for name in PIPELINE_OPTIONS):
             filled.pop("engine", None)
+        if layer.get("on_message") is not None:
+            filled.pop("llm", None)
+        elif layer.get("llm") is not None:
+            filled.pop("on_message", None)
         filled.update(layer)
     return filled

@@ -18,6 +18,10 @@ MASK: Final = "***"
 _LONGEST_INPUT = 20_000
 # A shorter "secret" would mask ordinary words.
 _SHORTEST_SECRET = 4
+# Keys of services are longer; what servers without keys are given ("none", "local") is often a word.
+_SHORTEST_KNOWN = 8
+# Far more than a process has; a limit, so that a program which makes up keys does not slow every log line down.
+_MOST_SECRETS = 1000
 
 # Control characters, and what splits or reorders lines: line and paragraph separators, directional marks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
@@ -25,6 +29,8 @@ _CREDENTIALS = (
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=*-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"(://)[^\s/@]{1,200}@"), rf"\1{MASK}@"),
     (re.compile(r"\b(sk|pk|rk|gsk|csk|xai|xi|key|whsec)[-_][\w*-]{6,}"), MASK),
+    # Hexadecimal keys and media tokens; call ids are shorter, and carriers' ids begin with letters.
+    (re.compile(r"(?<![\w-])[0-9a-f]{32,128}(?![\w-])", re.IGNORECASE), MASK),
     (re.compile(r"\beyJ[\w-]{6,}\.[\w.-]{6,}"), MASK),
     (
         re.compile(
@@ -43,20 +49,31 @@ _PHONE = re.compile(
 )
 
 
-def redact(text: object, secrets: Iterable[str] = ()) -> str:
-    """`text` as one line of at most `LONGEST_QUOTE` characters.
+_known: set[str] = set()
 
-    `secrets` are keys that are known to whoever quotes; besides them everything that looks like a credential is
-    masked. Phone numbers keep their last 4 digits.
+
+def remember_secret(value: str) -> None:
+    """Mask a key of this process wherever it is quoted from now on, whatever it looks like."""
+    if len(value) >= _SHORTEST_KNOWN and len(_known) < _MOST_SECRETS:
+        _known.add(value)
+
+
+def redact(text: object, secrets: Iterable[str] = (), *, longest: int = LONGEST_QUOTE) -> str:
+    """`text` as one line of at most `longest` characters.
+
+    `secrets` are keys that are known to whoever quotes; besides them, those that configurations hold
+    (`remember_secret`) and everything that looks like a credential are masked. Phone numbers keep their last 4 digits.
     """
     line = _CONTROL.sub(" ", str(text)[:_LONGEST_INPUT])
     # The longest first: one secret may be the beginning of another.
-    for secret in sorted({one for one in secrets if len(one) >= _SHORTEST_SECRET}, key=len, reverse=True):
+    for secret in sorted(
+        {*_known, *(one for one in secrets if len(one) >= _SHORTEST_SECRET)}, key=len, reverse=True
+    ):
         line = line.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
     for pattern, replacement in _CREDENTIALS:
         line = pattern.sub(replacement, line)
     line = _PHONE.sub(lambda match: mask_number(match.group()), line).strip()
-    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def mask_number(number: str) -> str:

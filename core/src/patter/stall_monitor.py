@@ -16,6 +16,7 @@ from typing import Final
 
 from patter.blocking_stack import blocking_stack
 from patter.environment import Clock, SystemClock
+from patter.log_lines import Lines
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class StallMonitor:
             "the event loop stands still for %.0f ms already; every call waits for %s%s",
             late * 1000,
             stack.who,
-            f"\n{stack.lines}" if stack.lines else "",
+            Lines(stack.lines),
         )
         while self._due == due and not self._stopping and not loop.is_closed():
             self._sleep(self._beat_s)

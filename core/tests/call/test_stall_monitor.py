@@ -99,7 +99,10 @@ def test_a_blocking_hook_is_named_while_it_lasts_and_its_duration_told_after(
     warnings = [one.getMessage() for one in caplog.records if one.name == "patter.stall_monitor"]
     assert len(warnings) == 2
     assert said_meanwhile == warnings[:1]
-    assert "hook patter_dtmf of plugin 'keypad-plugin'\n" in warnings[0]
+    assert warnings[0].endswith("every call waits for hook patter_dtmf of plugin 'keypad-plugin'")
+    stacks = [one.stack_info or "" for one in caplog.records if one.name == "patter.stall_monitor"]
+    assert stacks[0].endswith("time.sleep(BLOCK_S)")
+    assert stacks[1] == ""
     assert f"goes on after {stall.duration_s * 1000:.0f} ms" in warnings[1]
 
 

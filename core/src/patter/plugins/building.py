@@ -13,6 +13,7 @@ from patter.plugins.known import TITLES
 from patter.plugins.signatures import CONTEXT, coerce_parameters, takes_context
 from patter.plugins.validation import check_strategy
 from patter.records import Record
+from patter.redaction import redact
 
 if TYPE_CHECKING:
     from patter.call.call import Call
@@ -104,7 +105,7 @@ def build(
     except PatterError:
         raise
     except Exception as error:
-        text = f"{title} could not be made: {type(error).__name__}: {error}"
+        text = f"{title} could not be made: {type(error).__name__}: {redact(error)}"
         raise ProviderError(text, provider=resolved.origin) from error
     finally:
         build_context.reset(token)

@@ -17,6 +17,7 @@ from patter.plugins.known import TITLES
 from patter.plugins.resolving import secret_in_reference
 from patter.plugins.signatures import sequence_type, unknown_option
 from patter.records import Record
+from patter.redaction import remember_secret
 
 NO_VALUES: Mapping[str, Any] = {}
 
@@ -133,13 +134,25 @@ def _made(
     model: type[BaseModel], values: Mapping[str, Any], sources: Mapping[str, str], record: Record
 ) -> BaseModel:
     try:
-        return model(**values)
+        config = model(**values)
+        _remember_secrets(config)
+        return config
     except ValidationError as error:
         problems = _problems(error)
     except InvalidConfigError as error:
         problems = error.problems
     owner = f"{TITLES[record.kind]} {record.name}"
     raise ConfigError("; ".join(f"{owner}: {_explained(one, sources, record)}" for one in problems)) from None
+
+
+def _remember_secrets(config: BaseModel) -> None:
+    """No log line and no quoted error holds them from now on, whatever a vendor says back (SC-08)."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, SecretStr):
+            remember_secret(value.get_secret_value())
+        elif isinstance(value, SecretBytes):
+            remember_secret(value.get_secret_value().decode("utf-8", "replace"))
 
 
 def _explained(problem: Problem, sources: Mapping[str, str], record: Record) -> str:

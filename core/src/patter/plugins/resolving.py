@@ -17,6 +17,7 @@ from patter.plugins.references import parse_reference
 from patter.plugins.registry import Claim, NameConflict
 from patter.plugins.validation import check_record, check_strategy
 from patter.records import PROVIDER_KINDS, RECORD_TYPES, ProviderKind, Record
+from patter.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -62,7 +63,9 @@ def resolve(manager: PluginManager, kind: ProviderKind, ref: object) -> Resolved
     except PatterError:
         raise
     except Exception as error:
-        raise ConfigError(f"{TITLES[kind]} {origin}: a plugin failed to resolve it: {error}") from error
+        raise ConfigError(
+            f"{TITLES[kind]} {origin}: a plugin failed to resolve it: {redact(error)}"
+        ) from error
     if not isinstance(record, _RECORD_TYPES[kind]):
         raise ConfigError(
             f"{TITLES[kind]} {origin}: a plugin resolved it to {_described(record)}, which is no {kind}"

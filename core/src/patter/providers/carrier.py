@@ -119,9 +119,9 @@ class WebhookRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(repr=False)  # the signature is among them
+    body: bytes = field(default=b"", repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def form(self) -> list[tuple[str, str]]:
         """The body as form fields in their order, empty values included; bytes that are not UTF-8 are replaced."""
@@ -133,7 +133,7 @@ class WebhookResponse:
     """The answer to a webhook."""
 
     status: int = 204
-    body: str = ""
+    body: str = field(default="", repr=False)  # may hold the address of a stream with its token
     content_type: str = "text/plain"
 
 
@@ -158,7 +158,7 @@ class Connect:
     """Open one bidirectional media stream to `stream_url` (its path carries the single-use token)."""
 
     call_id: str
-    stream_url: str
+    stream_url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
