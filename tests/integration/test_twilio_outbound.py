@@ -134,7 +134,7 @@ def test_a_refused_dial_is_raised_and_leaves_no_call(carrier):
             assert (served.summaries[0].connected, served.summaries[0].outcome) == (False, CallStatus.FAILED)
             await served.settled()
 
-            for number in ("5550001234", "+1 555 000 1234", "+0123456789", "", "sip:x@y"):
+            for number in ("5550001234", "+1 555 000 1234", "+0123456789", "", "sip:"):
                 with pytest.raises(InputError):
                     await served.phone.call(number)
             taken = await served.ring()

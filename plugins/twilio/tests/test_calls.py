@@ -146,6 +146,7 @@ def test_a_dialled_call_ends_as_it_ended_whatever_the_order_of_reports(
     run_virtual(scenario(), network=MemoryNetwork())
 
 
+@pytest.mark.behaviour("CC-13")
 def test_machine_detection_reaches_its_own_call() -> None:
     async def scenario() -> None:
         async with phone(callee=Callee(answered_by="machine_end_beep")) as (desk, simulator):
@@ -186,7 +187,7 @@ def test_the_record_declares_what_the_carrier_does_and_its_parts_can_be_loaded()
 
     assert (record.name, record.kind) == ("twilio", "carrier")
     assert (record.marks, record.clear, record.machine_detection, record.speaks) == (True, True, True, True)
-    assert (record.dtmf_out, record.recording, record.sip) == (False, False, False)
+    assert (record.dtmf_out, record.recording, record.sip) == (False, True, True)
     assert record.transfers == ("cold",)
     assert (record.default_ring_s, record.billing_increment_s) == (60.0, 60)
     for reference in (record.factory, record.config, record.simulator):

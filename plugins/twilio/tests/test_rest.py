@@ -130,6 +130,7 @@ def test_an_id_that_is_none_is_refused_before_any_request(sid: str) -> None:
             plugin.hangup(sid),
             plugin.transfer(sid, "+15550001111"),
             plugin.speak_and_hangup(sid, "Bye"),
+            plugin.start_recording(sid),
         ):
             with pytest.raises(InputError):
                 await act
@@ -208,6 +209,52 @@ def test_transfer_of_an_ended_call_says_so() -> None:
             await plugin.transfer(sid, "+15550001111")
         assert caught.value.vendor_code == "21220"
         assert twilio.requests[-1].form == (("Twiml", twiml.dial("+15550001111", ring_timeout_s=30)),)
+
+    against(scenario)
+
+
+@pytest.mark.behaviour("CC-15")
+def test_a_recording_has_the_form_that_twilios_own_client_sends() -> None:
+    async def scenario(twilio: Simulator, plugin: TwilioCarrier) -> None:
+        twilio.callee = Callee(rings_s=0.0)
+        sid = (
+            await asyncio.to_thread(
+                official(twilio.base_url).calls.create,
+                to="+15550009876",
+                from_="+15550001234",
+                twiml='<Response><Pause length="30"/></Response>',
+            )
+        ).sid
+        call = twilio.calls[sid]
+        async with asyncio.timeout(5):
+            while call.status != "in-progress":
+                await asyncio.sleep(0.01)
+        await plugin.start_recording(sid)
+        made = await asyncio.to_thread(
+            official(twilio.base_url).calls(sid).recordings.create,
+            recording_channels="dual",
+            recording_track="both",
+        )
+        ours, theirs = twilio.requests[-2:]
+        assert (ours.method, ours.path, sorted(ours.form)) == (
+            theirs.method,
+            theirs.path,
+            sorted(theirs.form),
+        )
+        assert (made.call_sid, made.channels, made.track, made.status) == (sid, 2, "both", "in-progress")
+        assert [(one.channels, one.track) for one in call.recordings] == [("dual", "both")] * 2
+        assert call.recordings[1].sid == made.sid
+        await plugin.hangup(sid)
+        await call.wait_closed()
+        with pytest.raises(CallGoneError):
+            await plugin.start_recording(sid)
+        with pytest.raises(CallGoneError):
+            await plugin.start_recording("CA" + "f" * 32)
+        with pytest.raises(TwilioRestException) as caught:
+            await asyncio.to_thread(
+                official(twilio.base_url).calls(sid).recordings.create, recording_channels="three"
+            )
+        assert caught.value.code == 20001
 
     against(scenario)
 

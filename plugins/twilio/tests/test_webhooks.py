@@ -195,6 +195,7 @@ def test_the_end_of_a_call_carries_its_duration_and_sip_code() -> None:
         ("something_new", "unknown"),
     ],
 )
+@pytest.mark.behaviour("CC-13")
 def test_machine_detection_is_normalised_and_keeps_the_raw_word(raw: str, result: str) -> None:
     host = Host()
     form = [

@@ -85,6 +85,11 @@ class TwilioCarrier(Carrier):
             raise InputError("keys to press are 0-9, *, # and A-D, with w or W for a pause")
         return False
 
+    async def start_recording(self, carrier_call_id: str) -> None:
+        """Record caller and agent, each on a channel of its own; Twilio keeps the recording."""
+        form = [("RecordingChannels", "dual"), ("RecordingTrack", "both")]
+        await self._rest.record_call(carrier_call_id, form)
+
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
         """Speak with Twilio's own voice and hang up; a call that already ended is fine."""
         document = twiml.say_and_hangup(

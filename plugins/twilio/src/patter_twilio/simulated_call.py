@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -14,62 +13,20 @@ import aiohttp
 
 from patter_twilio.simulated_playback import Played
 from patter_twilio.simulated_stream import SimulatedStream, StreamFaults, StreamIds
+from patter_twilio.simulated_terms import (
+    CallbackFaults,
+    CallDetails,
+    CallPlan,
+    Form,
+    Line,
+    SimulatedRecording,
+)
 
 #: How long Twilio waits for the answer to a webhook, in seconds.
 WEBHOOK_TIMEOUT_S = 15.0
 #: Time that a spoken message takes, in seconds a character.
 SPEECH_S_PER_CHARACTER = 0.06
 TERMINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-
-Form = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class CallbackFaults:
-    """`reorder` swaps neighbouring status callbacks, `duplicate` sends each twice."""
-
-    reorder: bool = False
-    duplicate: bool = False
-
-
-@dataclass
-class CallPlan:
-    """Where a call's documents and reports go; `events` are the statuses reported beside `completed`."""
-
-    url: str = ""
-    document: str = ""
-    fallback_url: str = ""
-    status_callback: str = ""
-    events: frozenset[str] = frozenset()
-    amd_callback: str = ""
-
-
-@dataclass
-class CallDetails:
-    """Who calls whom."""
-
-    sid: str
-    account_sid: str
-    caller: str
-    callee: str
-    direction: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-
-class Line(Protocol):
-    """How a call reaches the server under test; all URLs are public ones."""
-
-    async def post(self, url: str, form: Form) -> tuple[int, str]:
-        """Post a signed form; returns status and body. Raises `TimeoutError`, `aiohttp.ClientError`."""
-
-    async def connect(self, url: str) -> aiohttp.ClientWebSocketResponse:
-        """Open a signed media connection. Raises `aiohttp.ClientError`."""
-
-    def new_sid(self, prefix: str) -> str:
-        """A fresh SID."""
-
-    def wall(self) -> float:
-        """Seconds since 1970."""
 
 
 class SimulatedCall:
@@ -91,6 +48,7 @@ class SimulatedCall:
         self.errors: list[int] = []
         self.spoken: list[str] = []
         self.dialled: list[str] = []
+        self.recordings: list[SimulatedRecording] = []
         self.streams: list[SimulatedStream] = []
         self.answered_by: str | None = None
         self.answered_t: float | None = None
@@ -193,6 +151,13 @@ class SimulatedCall:
         if self._life is not None:
             self._life.cancel()
             await asyncio.gather(self._life, return_exceptions=True)
+
+    def record(self, channels: str, track: str) -> SimulatedRecording:
+        """Record from now on."""
+        recording = SimulatedRecording(self._line.new_sid("RE"), self._loop.time(), channels, track)
+        self.recordings.append(recording)
+        self._note("recording")
+        return recording
 
     def redirect(self, document: str | None) -> None:
         """Give up the running document for another one, or (None) for the end."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from patter_twilio.simulated_call import TERMINAL, CallPlan, SimulatedCall
+from patter_twilio.simulated_call import TERMINAL, SimulatedCall
+from patter_twilio.simulated_terms import CallPlan
 
 LONGEST_DOCUMENT = 4000
 
@@ -131,13 +132,36 @@ class SimulatedRest:
         if request.path == f"{self._account}/Calls.json" and request.method == "POST":
             call = await self._dial(new_call(fields))
             return web.json_response(self._resource(call), status=201)
-        sid = request.path.removeprefix(f"{self._account}/Calls/").removesuffix(".json")
+        path = request.path.removeprefix(f"{self._account}/Calls/").removesuffix(".json")
+        sid, _, part = path.partition("/")
         call_or_none = self._calls.get(sid) if _SID.fullmatch(sid) else None
-        if call_or_none is None:
+        if call_or_none is None or part not in ("", "Recordings"):
             raise RestError(404, 20404)
+        if part == "Recordings" and request.method == "POST":
+            return web.json_response(self._record(call_or_none, dict(fields)), status=201)
         if request.method == "POST":
             await _update(call_or_none, dict(fields))
         return web.json_response(self._resource(call_or_none))
+
+    def _record(self, call: SimulatedCall, form: Mapping[str, str]) -> dict[str, Any]:
+        channels, track = form.get("RecordingChannels", "mono"), form.get("RecordingTrack", "both")
+        if channels not in ("mono", "dual") or track not in ("inbound", "outbound", "both"):
+            raise RestError(400, 20001)
+        if call.status != "in-progress":
+            raise RestError(400, 21220)
+        recording = call.record(channels, track)
+        return {
+            "sid": recording.sid,
+            "account_sid": self._account_sid,
+            "call_sid": call.sid,
+            "status": "in-progress",
+            "channels": 2 if channels == "dual" else 1,
+            "track": track,
+            "source": "StartCallRecordingAPI",
+            "date_created": formatdate(self._wall(), usegmt=True),
+            "duration": None,
+            "uri": f"{self._account}/Calls/{call.sid}/Recordings/{recording.sid}.json",
+        }
 
     def _authenticate(self, header: str) -> None:
         scheme, _, encoded = header.partition(" ")

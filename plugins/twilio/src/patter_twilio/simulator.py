@@ -21,15 +21,10 @@ from aiohttp import web
 from patter import net
 from patter.environment import Environment
 from patter_twilio.far_end import TwilioFarEnd
-from patter_twilio.simulated_call import (
-    CallbackFaults,
-    CallDetails,
-    CallPlan,
-    Form,
-    SimulatedCall,
-)
+from patter_twilio.simulated_call import SimulatedCall
 from patter_twilio.simulated_rest import NewCall, RestFault, RestRequest, SimulatedRest
 from patter_twilio.simulated_stream import StreamFaults
+from patter_twilio.simulated_terms import CallbackFaults, CallDetails, CallPlan, Form
 
 __all__ = [
     "CallbackFaults",

@@ -1,0 +1,69 @@
+"""What a simulated call is about: who calls whom, where its reports go, what is asked of it, and its way to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+
+Form = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class CallbackFaults:
+    """`reorder` swaps neighbouring status callbacks, `duplicate` sends each twice."""
+
+    reorder: bool = False
+    duplicate: bool = False
+
+
+@dataclass
+class CallPlan:
+    """Where a call's documents and reports go; `events` are the statuses reported beside `completed`."""
+
+    url: str = ""
+    document: str = ""
+    fallback_url: str = ""
+    status_callback: str = ""
+    events: frozenset[str] = frozenset()
+    amd_callback: str = ""
+
+
+@dataclass(frozen=True)
+class SimulatedRecording:
+    """A recording that was asked for: its SID, the loop time of its start, and what is recorded."""
+
+    sid: str
+    t: float
+    channels: str
+    track: str
+
+
+@dataclass
+class CallDetails:
+    """Who calls whom."""
+
+    sid: str
+    account_sid: str
+    caller: str
+    callee: str
+    direction: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class Line(Protocol):
+    """How a call reaches the server under test; all URLs are public ones."""
+
+    async def post(self, url: str, form: Form) -> tuple[int, str]:
+        """Post a signed form; returns status and body. Raises `TimeoutError`, `aiohttp.ClientError`."""
+
+    async def connect(self, url: str) -> aiohttp.ClientWebSocketResponse:
+        """Open a signed media connection. Raises `aiohttp.ClientError`."""
+
+    def new_sid(self, prefix: str) -> str:
+        """A fresh SID."""
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
