@@ -162,6 +162,8 @@ class MemoryLine:
 
     def stall(self, seconds: float) -> None:
         """The socket takes nothing for a while."""
+        if self._gone:
+            return
         self.stalled = True
         self._timers.add(self._loop.call_later(seconds, self.resume))
 
