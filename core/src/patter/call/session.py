@@ -288,12 +288,12 @@ class CallSession:
         elif isinstance(event, DigitPressed):
             self.apply(self._machine.digit(event.digit, self.now()))
         elif isinstance(event, StreamStopped):
-            reason = "transferred" if self._call.is_transferred else "the caller or carrier hung up"
-            self._media_gone(reason)
+            self._media_gone("the caller or carrier hung up")
             return False
         return True
 
     def _media_gone(self, reason: str) -> None:
+        reason = "transferred" if self._call.is_transferred else reason
         self.apply(self._machine.end(CallStatus.COMPLETED, reason, self.now(), by_carrier=True))
 
     def _first_frame(self) -> None:
@@ -321,7 +321,7 @@ class CallSession:
         else:
             logger.error("call %s: %s failed", self._call.id, part, exc_info=error)
 
-    # -- what a Call offers to applications (CallControl)
+    # -- what a Call offers to applications (MediaControl)
 
     def say(self, text: str) -> None:
         """Speak a fixed text."""
