@@ -109,21 +109,20 @@ class MachineClock:
         schedule = self.schedule
         while True:
             at = schedule[0][0] if schedule else inf
-            first = ceil(self.t * TICKS - 1e-6)
-            if first <= self._ticked:
-                first = self._ticked + 1
+            tick = ceil(self.t * TICKS - 1e-6)
+            if tick <= self._ticked:
+                tick = self._ticked + 1
             # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
-            if at * TICKS > first and (due := self.due()) is not None:
-                tick = ceil(due * TICKS - 1e-6)
-                if tick < first:
-                    tick = first
+            while at * TICKS > tick and (due := self.due()) is not None:
+                if due * TICKS - 1e-6 > tick:
+                    tick = ceil(due * TICKS - 1e-6)
                 t = tick / TICKS
-                if t < at:
-                    if t > until:
-                        break
-                    self.t, self._ticked, self._deadline_known = t, tick, True
-                    self.tick()
-                    continue
+                if t >= at or t > until:
+                    break
+                self.t, self._ticked, self._deadline_known = t, tick, True
+                self.tick()
+                tick += 1
+                at = schedule[0][0] if schedule else inf
             if at > until or at == inf:
                 break
             _, _, event, argument = heappop(schedule)
@@ -135,10 +134,11 @@ class MachineClock:
 
     def due(self) -> float | None:
         """When something is due, as the session reckons it; a frozen process finds out later. None for never."""
-        self._deadline = due = self.machine.deadline(self.t)
+        machine, t = self.machine, self.t
+        self._deadline = due = machine.deadline(t)
         if due is None:
             return None
-        playout = self.machine.playout.due_at(self.t)
+        playout = machine.playout.due_at(t)
         if playout is not None and playout < due:
             due = playout
         return due if due > self.frozen_until else self.frozen_until
