@@ -294,7 +294,14 @@ def _no_strategy_but_the_gate_is_deaf(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_reply_is_silence(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(AgentTurns, "is_occupied", False)
+    original = AgentTurns.begin
+
+    def begin(self: AgentTurns, *arguments: Any) -> Any:
+        action = original(self, *arguments)
+        self.is_occupied = False
+        return action
+
+    patch.setattr(AgentTurns, "begin", begin)
 
 
 def _the_prompt_starts_the_count_again(patch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,14 @@ class AgentTurns:
 
     Attributes:
         current: the turn in progress; None while the agent has nothing to say.
+        is_sounding: whether the caller hears the agent.
+        is_occupied: whether the agent has something to say, other than to ask whether the caller is there (TN-22).
     """
 
     def __init__(self, playout: Playout, conversation: Conversation) -> None:
         self.current: Reply | None = None
+        self.is_sounding = False
+        self.is_occupied = False
         self._playout = playout
         self._conversation = conversation
         self._count = 0
@@ -41,6 +45,7 @@ class AgentTurns:
         """Give the floor to a new turn: a fixed text, or the answer to `dispatch`."""
         self._count = number = self._count + 1
         self._playout.begin(number, mark_each_chunk=kind == "greeting")
+        self.is_sounding, self.is_occupied = False, kind != "idle_prompt"
         if dispatch is None:
             self.current = Reply(number, kind, None, "", t, None)
             return StartReply(number, kind, text)
@@ -51,17 +56,8 @@ class AgentTurns:
         """The first audio of the current turn was sent."""
         assert self.current is not None
         self.current.first_audio_at = t
+        self.is_sounding = True
         return Emit("agent_speech_started", self.current.reply), WantInterims(True)
-
-    @property
-    def is_sounding(self) -> bool:
-        """Whether the caller hears the agent."""
-        return self.current is not None and self.current.first_audio_at is not None
-
-    @property
-    def is_occupied(self) -> bool:
-        """Whether the agent has something to say, other than to ask whether the caller is there (TN-22)."""
-        return self.current is not None and self.current.kind != "idle_prompt"
 
     def made(self, number: int) -> bool:
         """All of a turn is synthesised; False when it is not the current one."""
@@ -106,6 +102,7 @@ class AgentTurns:
         began = t if reply.first_audio_at is None else reply.first_audio_at
         self._conversation.agent(reply.reply, rounds, ms_of_call(began), interrupted=interrupted)
         self.current = None
+        self.is_sounding = self.is_occupied = False
         ended = Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted))
         if reply.first_audio_at is None:
             return (ended,)

@@ -25,6 +25,7 @@ class CallerSpeech:
         has_vad: whether a VAD gives the edges.
         began: when the last speech began; None before the first.
         ended: when it ended by the VAD; None while it goes on.
+        heard_by_vad: whether the VAD hears speech.
         finalizing: whether the STT was asked for a final and has not answered.
     """
 
@@ -33,6 +34,7 @@ class CallerSpeech:
         self.has_vad = has_vad
         self.began: float | None = None
         self.ended: float | None = None
+        self.heard_by_vad = False
         self.finalizing = False
         self._asks_finals = asks_finals
         self._understood = False
@@ -51,7 +53,7 @@ class CallerSpeech:
         self.ended = t
         asks = self._asks_finals and not self._understood
         self.watch.speech_ended(t, finalized=asks, covered=self._understood)
-        self._going_on = False
+        self._going_on = self.heard_by_vad = False
         over = self._tell_over()
         return (*over, self._ask_final()) if asks else over
 
@@ -92,17 +94,13 @@ class CallerSpeech:
 
     def _tell_began(self, t: float) -> tuple[Action, ...]:
         self._going_on, self._sign_at = True, t
+        self.heard_by_vad = self.has_vad
         was, self._told = self._told, True
         return () if was else (BEGAN,)
 
     def _tell_over(self) -> tuple[Action, ...]:
         was, self._told = self._told, False
         return (OVER,) if was else ()
-
-    @property
-    def heard_by_vad(self) -> bool:
-        """Whether the VAD hears speech."""
-        return self._going_on and self.has_vad
 
     def is_going_on(self, t: float) -> bool:
         """Whether the caller is speaking."""

@@ -76,8 +76,10 @@ class SessionMachine:
 
     def _take(self, t: float) -> list[Action]:
         """What is to be done; called at the end of every event, when it is clear how things stand."""
-        caller, agent = self.caller.heard_by_vad, self._agent
-        self.silence.observe(t, heard=caller or agent.is_sounding, occupied=caller or agent.is_occupied)
+        caller, agent, silence = self.caller.heard_by_vad, self._agent, self.silence
+        heard, occupied = caller or agent.is_sounding, caller or agent.is_occupied
+        if heard is not silence.heard or occupied is not silence.occupied:
+            silence.observe(t, heard=heard, occupied=occupied)
         actions, self._actions = self._actions, []
         return actions
 

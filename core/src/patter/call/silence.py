@@ -20,6 +20,8 @@ class Silence:
 
     Attributes:
         deadline: when `step` has something; None while nothing is counted.
+        heard: what `observe` was told last, None before; being told the same again changes nothing.
+        occupied: likewise.
 
     Args:
         prompt_s: idle time after which the agent asks whether the caller is there; None for never.
@@ -33,6 +35,8 @@ class Silence:
         self._idle_since: float | None = None
         self._prompted = False
         self.deadline: float | None = None
+        self.heard: bool | None = None
+        self.occupied: bool | None = None
 
     def observe(self, t: float, *, heard: bool, occupied: bool) -> None:
         """Say how things stand from now on.
@@ -42,6 +46,7 @@ class Silence:
             heard: whether caller or agent is speaking.
             occupied: whether the caller is speaking or the agent has something to do, its idle prompt apart.
         """
+        self.heard, self.occupied = heard, occupied
         if heard:
             self._quiet_since = None
         elif self._quiet_since is None:
@@ -68,8 +73,9 @@ class Silence:
         self._schedule(t)
 
     def _schedule(self, since: float) -> None:
-        waits = (self._hangup_s, None if self._prompted else self._prompt_s)
-        self.deadline = min((since + wait for wait in waits if wait is not None), default=None)
+        hangup, prompt = self._hangup_s, None if self._prompted else self._prompt_s
+        wait = hangup if prompt is None or (hangup is not None and hangup < prompt) else prompt
+        self.deadline = None if wait is None else since + wait
 
     def caller_is_away(self, t: float) -> bool:
         """Whether nobody was heard for 15 s."""
