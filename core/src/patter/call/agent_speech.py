@@ -96,10 +96,8 @@ class AgentSpeech:
         if self.sentences:
             self.sentences[-1].complete = True
 
-    def to_send(self, emitted: int) -> SpokenSentence | None:
-        """The sentence to hand out of, past position `emitted`; None while nothing of it is there."""
-        if self.end <= emitted:
-            return None
+    def to_send(self, emitted: int) -> SpokenSentence:
+        """The sentence to hand out of, past position `emitted`, where there must be audio."""
         sentence = self.sentences[self.sending]
         while sentence.start + sentence.samples <= emitted:
             self.sending += 1

@@ -26,6 +26,7 @@ class Marks:
     """The marks under way; one goes behind every `every` samples of audio, if the carrier supports marks.
 
     Attributes:
+        due_at: the position from which on audio is followed by a mark in any case; at the end of a sentence one may be.
         confirmed: the furthest position whose mark came back.
         lag: how long after its audio was due a mark comes back, in s: the call's median; 0 before the third echo.
     """
@@ -35,10 +36,10 @@ class Marks:
         "_each_chunk",
         "_every",
         "_lags",
-        "_next",
         "_supported",
         "_waiting",
         "confirmed",
+        "due_at",
         "lag",
     )
 
@@ -47,7 +48,7 @@ class Marks:
         self.lag = 0.0
         self._every = every
         self._supported = supported
-        self._next = 0
+        self.due_at = 0
         self._each_chunk = False
         self._waiting: dict[str, tuple[int, float]] = {}
         self._count = 0
@@ -61,17 +62,17 @@ class Marks:
         """Another turn begins; an echo that still comes belongs to the one before (PL-05)."""
         self._waiting.clear()
         self._each_chunk = each_chunk
-        self._next = position + self._every
+        self.due_at = position + (1 if each_chunk else self._every)
 
     def go_on(self, position: int) -> None:
         """The turn goes on at that position."""
-        self._next = position + self._every
+        self.due_at = position + (1 if self._each_chunk else self._every)
 
-    def behind(self, position: int, clock: PaceClock, *, due: bool) -> tuple[str, ...]:
-        """What follows the audio up to `position`: a mark if one is `due` anyway or by the distance, or none."""
-        if not (due or self._each_chunk or position >= self._next) or not self._supported:
+    def behind(self, position: int, clock: PaceClock) -> tuple[str, ...]:
+        """What follows the audio up to `position`: a mark, or nothing where the carrier has none."""
+        if not self._supported:
             return ()
-        self._next = position + self._every
+        self.due_at = position + (1 if self._each_chunk else self._every)
         self._count += 1
         name = f"p{self._count}"
         self._waiting[name] = (position, clock.moment(position) or 0.0)
@@ -83,10 +84,14 @@ class Marks:
         if mark is None:
             return False
         position, due_at = mark
-        self.confirmed = max(self.confirmed, min(position, sent))
-        self._lags.append(max(0.0, t - due_at))
-        if len(self._lags) >= LAG_ECHOES:
-            self.lag = median(self._lags)
+        if position > sent:
+            position = sent
+        if position > self.confirmed:
+            self.confirmed = position
+        lags = self._lags
+        lags.append(t - due_at if t > due_at else 0.0)
+        if len(lags) >= LAG_ECHOES:
+            self.lag = median(lags)
         return True
 
     def withdraw(self, names: Iterable[str]) -> None:

@@ -130,8 +130,8 @@ class Playout:
         played = self._played(t)
         # what the socket has not taken yet does not count as under way, or a stall would end in a burst
         limit = (played if played < self._sent else self._sent) + self._lead
-        while (room := limit - self._emitted) > 0 and speech.end > self._emitted:
-            chunk = self._next_chunk(speech, room, t)
+        while limit > self._emitted < speech.end:
+            chunk = self._next_chunk(speech, limit - self._emitted, t)
             if chunk is None:
                 break
             chunks.append(chunk)
@@ -145,35 +145,37 @@ class Playout:
     def _next_chunk(self, speech: AgentSpeech, room: int, t: float) -> Chunk | None:
         emitted = self._emitted
         sentence = speech.to_send(emitted)
-        if sentence is None:
-            return None
         left = sentence.start + sentence.samples - emitted
         size = left if left < self._chunk else self._chunk
         if size > room or (size < self._least and not sentence.complete):
             return None
         payload = take(sentence.pending, size * self._unit)
-        self._clock.start_if_dry(t, emitted)
-        end = emitted + size
-        speech.tail.append(HandedOut(sentence, emitted, end, payload))
+        clock, tail = self._clock, speech.tail
+        clock.start_if_dry(t, emitted)
+        self._emitted = end = emitted + size
+        tail.append(HandedOut(sentence, emitted, end, payload))
         # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
-        if speech.tail[0].end <= self._sent - self._repeat:
+        if tail[0].end <= self._sent - self._repeat:
             speech.forget(self.heard(t) - self._repeat)
-        self._emitted = end
-        ends_sentence = sentence.complete and size == left
-        return Chunk(speech.turn, payload, end, self._marks.behind(end, self._clock, due=ends_sentence))
+        marks = self._marks
+        if end >= marks.due_at or (size == left and sentence.complete):
+            return Chunk(speech.turn, payload, end, marks.behind(end, clock))
+        return Chunk(speech.turn, payload, end, ())
 
     def sent(self, chunk: Chunk, t: float) -> bool:
         """The connection accepted a chunk; True when it is the first of its turn (BI-01)."""
-        end = chunk.end if chunk.end < self._emitted else self._emitted
+        end, speech = chunk.end, self._speech
+        start = end - len(chunk.payload) // self._unit
+        if end > self._emitted:
+            end = self._emitted
         if end > self._sent:
             self._sent = end
-        speech = self._speech
         if speech is None or speech.turn != chunk.turn:
             return False
-        start = chunk.end - len(chunk.payload) // self._unit
-        moment = self._clock.moment(start)
-        if not speech.paused and (moment is None or moment < t):
-            self._clock.start(t, start)  # the socket took it so late that the carrier had run dry
+        if not speech.paused:
+            moment = self._clock.moment(start)
+            if moment is None or moment < t:
+                self._clock.start(t, start)  # the socket took it so late that the carrier had run dry
         first, speech.begun = not speech.begun, True
         return first
 
@@ -218,7 +220,8 @@ class Playout:
         """How much of the current turn the caller has heard, in ms."""
         if self._speech is None:
             return 0.0
-        return max(0, self.heard(t) - self._speech.start) * 1000 / self._rate
+        heard = self.heard(t) - self._speech.start
+        return heard * 1000 / self._rate if heard > 0 else 0.0
 
     def finished(self, t: float) -> bool:
         """Whether the current turn has all its audio sent and heard."""
