@@ -1,4 +1,7 @@
-"""What the session machine asks its shell to do. Pure data."""
+"""What the session machine asks its shell to do. Pure data.
+
+Not frozen, for a frozen object takes twice as long to make, and every event of a call makes some; nobody changes one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 ReplyKind = Literal["greeting", "reply", "announcement", "idle_prompt"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StartReply:
     """Make and speak agent turn `reply`: an answer to user turn `user_turn`, or a fixed `text`."""
 
@@ -23,41 +26,41 @@ class StartReply:
     trigger: EosTrigger | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CancelReply:
     """Stop making agent turn `reply`: close its LLM and TTS streams."""
 
     reply: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendClear:
     """Empty the carrier's playout buffer and forget what waits to be sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finalize:
     """Ask the STT to close the open utterance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReconnectSTT:
     """The STT is connected but silent: make it anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class STTSilent:
     """The STT stayed silent after a reconnect: a failure for `patter_call_error` to decide."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WantInterims:
     """Whether partial transcripts are of use now."""
 
     wanted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EndCall:
     """End the call with that outcome; `by_carrier` when the carrier or the caller ended it."""
 
@@ -66,7 +69,7 @@ class EndCall:
     by_carrier: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emit:
     """Tell the call's observers; `data` is one of the objects of `patter.call.types` or plain values."""
 

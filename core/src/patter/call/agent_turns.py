@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from patter.call.turns import Dispatch
 
 
+_WANT_INTERIMS, _WANT_NO_INTERIMS, _CLEAR = WantInterims(True), WantInterims(False), SendClear()
+
+
 class AgentTurns:
     """The agent turns of one call.
 
@@ -57,7 +60,7 @@ class AgentTurns:
         assert self.current is not None
         self.current.first_audio_at = t
         self.is_sounding = True
-        return Emit("agent_speech_started", self.current.reply), WantInterims(True)
+        return Emit("agent_speech_started", self.current.reply), _WANT_INTERIMS
 
     def made(self, number: int) -> bool:
         """All of a turn is synthesised; False when it is not the current one."""
@@ -78,7 +81,7 @@ class AgentTurns:
         # what is paused was cleared; what is on its way may sound before anybody knows that it does
         clears = not self._playout.paused and (self.is_sounding or self._playout.began_sending)
         closed = self.close(t, ms_of_call, interrupted=True)
-        return (cancel, *closed, SendClear()) if clears else (cancel, *closed)
+        return (cancel, *closed, _CLEAR) if clears else (cancel, *closed)
 
     def close(
         self, t: float, ms_of_call: Callable[[float], float], *, interrupted: bool
@@ -106,4 +109,4 @@ class AgentTurns:
         ended = Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted))
         if reply.first_audio_at is None:
             return (ended,)
-        return Emit("agent_speech_ended", reply.reply), WantInterims(False), ended
+        return Emit("agent_speech_ended", reply.reply), _WANT_NO_INTERIMS, ended

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from patter.call.actions import Action
 
 BEGAN, OVER = Emit("user_speech_started"), Emit("user_speech_ended")
+_FINALIZE = Finalize()
 
 
 class CallerSpeech:
@@ -90,7 +91,7 @@ class CallerSpeech:
 
     def _ask_final(self) -> Action:
         self.finalizing = True
-        return Finalize()
+        return _FINALIZE
 
     def _tell_began(self, t: float) -> tuple[Action, ...]:
         self._going_on, self._sign_at = True, t

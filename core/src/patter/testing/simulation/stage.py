@@ -191,7 +191,10 @@ class Stage(MachineClock, Observer):
 
     def send(self, chunk: Chunk) -> None:
         """Into the outbox."""
-        self.wire.audio(chunk, self.t)
+        if self.wire.stalled:
+            self.wire.audio(chunk, self.t)
+        else:
+            self._reached_carrier(chunk)
 
     def _reached_carrier(self, chunk: Chunk) -> None:
         """The carrier connection accepted a chunk: the carrier plays it, the machine is told."""
