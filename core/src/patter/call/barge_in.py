@@ -27,6 +27,8 @@ TICK_S = 0.1
 PENDING_CAP_S = 6.0
 #: without a VAD the caller counts as silent this long after the last interim, in s (BI-13)
 SILENT_AFTER_INTERIM_S = 0.4
+#: an enum takes its time to look up a member
+_WAIT, _CONFIRM, _REJECT = Verdict.WAIT, Verdict.CONFIRM, Verdict.REJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +267,9 @@ class BargeIn:
         )
         for strategy in self._strategies:
             verdict = _evaluate(strategy, event)
-            if verdict is Verdict.CONFIRM:
+            if verdict is _CONFIRM:
                 return self._close("confirmed", transcript, t)
-            if verdict is Verdict.REJECT:
+            if verdict is _REJECT:
                 return self._close("rejected", transcript, t)
         return None
 
@@ -293,7 +295,7 @@ def _evaluate(strategy: BargeInStrategy, event: BargeInEvent) -> Verdict:
         answer = strategy.evaluate(event)
     except Exception:
         logger.exception("barge-in strategy %s failed; it counts as 'not yet'", type(strategy).__name__)
-        return Verdict.WAIT
+        return _WAIT
     if isinstance(answer, Verdict):
         return answer
-    return Verdict.CONFIRM if answer else Verdict.WAIT
+    return _CONFIRM if answer else _WAIT

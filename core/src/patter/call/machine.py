@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
 #: speech already begun is heard for at most this long after `end_call`, in s (CC-11)
 DRAIN_S = 10.0
-#: `deadline` compares these for every frame of every call, and an enum takes its time to look up a member
-_IDLE, _LISTENING, _SPEAKING, _ENDED = State.IDLE, State.LISTENING, State.SPEAKING, State.ENDED
+#: every event of a call compares these, and an enum takes its time to look up a member
+_IDLE, _LISTENING, _THINKING = State.IDLE, State.LISTENING, State.THINKING
+_SPEAKING, _DRAINING, _ENDED = State.SPEAKING, State.DRAINING, State.ENDED
 
 
 class SessionMachine:
@@ -65,6 +66,7 @@ class SessionMachine:
         self.interruptions = 0
         self.backchannels = 0
         self._agent = AgentTurns(playout, conversation)
+        self._trigger = settings.trigger
         self._ending: EndCall | None = None
         self._drain_deadline: float | None = None
         self._actions: list[Action] = []
@@ -91,14 +93,14 @@ class SessionMachine:
     def started(self, t: float) -> list[Action]:
         """The media is up: greet, or listen."""
         self.started_at = t
-        self.state = State.LISTENING
+        self.state = _LISTENING
         if self.settings.first_message:
             self._start_reply("greeting", self.settings.first_message, t)
         return self._take(t)
 
     def announce(self, text: str, t: float) -> list[Action]:
         """Say a fixed text as an agent turn of its own, over whatever the agent was saying."""
-        if self.state in (State.DRAINING, State.ENDED) or not text.strip():
+        if self.state in (_DRAINING, _ENDED) or not text.strip():
             return []
         self._stop_reply(t)
         self._speak_up("announcement", text, t)
@@ -111,10 +113,10 @@ class SessionMachine:
 
     def end_after_speech(self, reason: str, t: float) -> list[Action]:
         """Hang up once what the agent has begun to say is heard, at the latest in 10 s (CC-11)."""
-        if self.state in (State.DRAINING, State.ENDED):
+        if self.state in (_DRAINING, _ENDED):
             return []
         self._ending = EndCall(CallStatus.COMPLETED, reason)
-        self.state, self._drain_deadline = State.DRAINING, t + DRAIN_S
+        self.state, self._drain_deadline = _DRAINING, t + DRAIN_S
         self.playout.resume()  # a caller who speaks meanwhile does not prevent the goodbye
         self._end_if_heard(t)
         return self._take(t)
@@ -125,21 +127,21 @@ class SessionMachine:
         return self._take(t)
 
     def _end(self, status: CallStatus, reason: str, t: float, *, by_carrier: bool = False) -> None:
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return
-        if self.reply is not None:
+        if self._agent.current is not None:
             self._close_turn(t, interrupted=True)
         self.playout.clear(t)
         for text in self.turns.unanswered():
             self.conversation.unanswered(text, self._ms(t))
-        self.state = State.ENDED
+        self.state = _ENDED
         self._actions.append(EndCall(status, reason, by_carrier))
 
     # -- the caller
 
     def speech_started(self, t: float) -> list[Action]:
         """The caller's speech begins (VAD, or the STT where there is none)."""
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return []
         self._actions += self.caller.started(t)
         self.turns.speech_started()
@@ -149,7 +151,7 @@ class SessionMachine:
 
     def speech_ended(self, t: float) -> list[Action]:
         """The caller's speech ends (VAD)."""
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return []
         self._actions += self.caller.stopped(t)
         self.silence.broken(t)
@@ -165,7 +167,7 @@ class SessionMachine:
 
     def interim(self, text: str, t: float) -> list[Action]:
         """A partial transcript; it never changes a dispatched text (TN-02)."""
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return []
         self._actions += self.caller.interim(text, t)
         if text.strip():
@@ -177,7 +179,7 @@ class SessionMachine:
     def final(self, final: Final, t: float) -> list[Action]:
         """A closed utterance. It changes the state in this very step (TN-01)."""
         text = final.text.strip()
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return []
         accepted = self.turns.accepts(text, t)
         self._actions += self.caller.final(text if accepted else "", t)
@@ -187,20 +189,20 @@ class SessionMachine:
             return self._take(t)
         self.silence.broken(t)
         self._actions.append(Emit("transcript_final", text))
-        if self.state is State.DRAINING:
+        if self.state is _DRAINING:
             self.turns.hold(text, triggers=True)
-        elif self.state is State.SPEAKING:
+        elif self.state is _SPEAKING:
             self._final_over_agent(text, t)
         else:
             self._answer(
-                self.turns.take(text, t, self.settings.trigger, agent_unheard=self.state is State.THINKING), t
+                self.turns.take(text, t, self._trigger, agent_unheard=self.state is _THINKING), t
             )
         return self._take(t)
 
     def _after_silence(self, t: float) -> None:
         """Nothing was said after an interruption: what waited for the next turn is answered now."""
-        if self.state is State.LISTENING:
-            self._dispatch(self.turns.agent_turn_over(t, self.settings.trigger), t)
+        if self.state is _LISTENING:
+            self._dispatch(self.turns.agent_turn_over(t, self._trigger), t)
 
     def _answer_what_waits(self, t: float) -> None:
         """Words that came before their speech interrupted are answered once nothing more of it is expected (TN-03)."""
@@ -217,7 +219,7 @@ class SessionMachine:
         self._decide(decision, t)
         if decision is not None and decision.outcome == "confirmed":
             goes_on = late and reply.user_turn is not None
-            self._answer(self.turns.take_over_agent(text, t, self.settings.trigger, goes_on=goes_on), t)
+            self._answer(self.turns.take_over_agent(text, t, self._trigger, goes_on=goes_on), t)
             return
         self.backchannels += 1
         if began_before:
@@ -228,13 +230,13 @@ class SessionMachine:
 
     def commit_turn(self, t: float) -> list[Action]:
         """`call.commit_turn()` in mode `manual` (TN-21)."""
-        if self.state in (State.LISTENING, State.THINKING, State.SPEAKING):
-            self._answer(self.turns.commit(t, agent_unheard=self.state is State.THINKING), t)
+        if self.state in (_LISTENING, _THINKING, _SPEAKING):
+            self._answer(self.turns.commit(t, agent_unheard=self.state is _THINKING), t)
         return self._take(t)
 
     def digit(self, digit: str, t: float) -> list[Action]:
         """The caller pressed a key."""
-        if self.state is State.ENDED:
+        if self.state is _ENDED:
             return []
         self._actions.append(Emit("dtmf", digit))
         self.silence.broken(t)
@@ -244,12 +246,12 @@ class SessionMachine:
 
     def _decide(self, decision: Interruption | None, t: float) -> None:
         # a goodbye is not interrupted, whoever speaks (CC-11)
-        if decision is None or self.state is State.DRAINING:
+        if decision is None or self.state is _DRAINING:
             self._pause_if_pending(t)
             return
         turn = self.reply.reply if self.reply is not None else 0
         self._actions.append(Emit("interruption", decision.outcome_for(turn)))
-        if decision.outcome == "confirmed" and self.state is State.SPEAKING:
+        if decision.outcome == "confirmed" and self.state is _SPEAKING:
             self.interruptions += 1
             self._interrupt(t)
         elif self.playout.paused:
@@ -259,13 +261,13 @@ class SessionMachine:
         """Mode `pause`: silence while an interruption is pending; the turn is kept (BI-18)."""
         if self.barge_in.settings.mode != "pause" or not self.barge_in.pending or self.playout.paused:
             return
-        if self.state is State.SPEAKING:
+        if self.state is _SPEAKING:
             self.playout.pause(t)
             self._actions.append(SendClear())
 
     def interrupt(self, t: float) -> list[Action]:
         """Stop the agent, because the application asked for it; what the caller said meanwhile is answered now."""
-        if self.state is State.SPEAKING:
+        if self.state is _SPEAKING:
             self._decide(self.barge_in.stopped(t), t)
             self._after_silence(t)
         return self._take(t)
@@ -274,13 +276,13 @@ class SessionMachine:
         """The one way to LISTENING before the end: cancel, remember what was heard, clear (BI-22)."""
         self._actions += self._agent.give_up(t, self._ms)
         self.barge_in.agent_turn_over()
-        self.state = State.LISTENING
+        self.state = _LISTENING
 
     def go_on(self, t: float) -> list[Action]:
         """Give up an agent turn of which nothing more will come, and answer what waits: the watchdog's repair."""
-        if self.state not in (State.DRAINING, State.ENDED):
+        if self.state not in (_DRAINING, _ENDED):
             self._stop_reply(t)
-            self.state = State.LISTENING
+            self.state = _LISTENING
             self._after_silence(t)
         return self._take(t)
 
@@ -305,21 +307,21 @@ class SessionMachine:
 
     def _stop_reply(self, t: float) -> None:
         """Give up the reply in progress, heard or not."""
-        if self.reply is not None:
+        if self._agent.current is not None:
             self._interrupt(t)
 
     def _start_reply(self, kind: ReplyKind, text: str, t: float, dispatch: Dispatch | None = None) -> None:
         self._actions.append(self._agent.begin(kind, text, t, dispatch, self.caller.ended))
-        self.state = State.THINKING
+        self.state = _THINKING
 
     def audio_sent(self, chunk: Chunk, t: float) -> list[Action]:
         """The carrier connection accepted audio."""
-        if not self.playout.sent(chunk, t) or self.reply is None or self.state is State.ENDED:
+        if not self.playout.sent(chunk, t) or self.reply is None or self.state is _ENDED:
             return []
         self._actions += self._agent.begins_to_sound(t)
         self.barge_in.agent_sent_audio(t)
-        if self.state is State.THINKING:
-            self.state = State.SPEAKING
+        if self.state is _THINKING:
+            self.state = _SPEAKING
         return self._take(t)
 
     def reply_made(self, reply: int, t: float) -> list[Action]:
@@ -331,10 +333,10 @@ class SessionMachine:
     def _end_if_heard(self, t: float) -> None:
         if self._agent.is_heard(t):
             self._close_turn(t, interrupted=False)
-            if self.state is not State.DRAINING:
-                self.state = State.LISTENING
-                self._dispatch(self.turns.agent_turn_over(t, self.settings.trigger), t)
-        if self.state is State.DRAINING and self.reply is None and self._ending is not None:
+            if self.state is not _DRAINING:
+                self.state = _LISTENING
+                self._dispatch(self.turns.agent_turn_over(t, self._trigger), t)
+        if self.state is _DRAINING and self.reply is None and self._ending is not None:
             ending = self._ending
             self._end(ending.status, ending.reason, t)
 
@@ -347,16 +349,16 @@ class SessionMachine:
 
     def time_passed(self, t: float) -> list[Action]:
         """Look at the clock; call it at `deadline()` or earlier, as often as you like."""
-        if self.state in (State.IDLE, State.ENDED):
+        if self.state in (_IDLE, _ENDED):
             return []
-        if self.state is State.SPEAKING:
+        if self.state is _SPEAKING:
             self._decide(self.barge_in.time_passed(t), t)
         self._actions += self.caller.time_passed(t)
         self.barge_in.finalizing = self.caller.finalizing
         self._end_if_heard(t)
         self._answer_what_waits(t)
         self._watch_silence(t)
-        if self.state is State.DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
+        if self.state is _DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
             self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
         if t - self.started_at >= self.settings.max_duration_s:
             self._end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
@@ -365,7 +367,7 @@ class SessionMachine:
     def _watch_silence(self, t: float) -> None:
         """Ask whether the caller is there, or hang up, when it is the caller's turn for too long (TN-22)."""
         due = self.silence.deadline
-        if self.state is not State.LISTENING or due is None or t < due:
+        if self.state is not _LISTENING or due is None or t < due:
             return
         if self.watch.expects_result(t) or self.tools_busy():
             self.silence.count_again(t)  # what was said or asked for is still worked at

@@ -37,7 +37,11 @@ _PUNCTUATION = re.compile(r"[^\w\s]")
 
 def plain(text: str) -> str:
     """The text without case and punctuation, for comparison only."""
-    return " ".join(_PUNCTUATION.sub(" ", text.lower()).split())
+    lower = text.lower()
+    words = lower.split()
+    if "".join(words).isalnum():  # as most texts are, and that is soon seen
+        return " ".join(words)
+    return " ".join(_PUNCTUATION.sub(" ", lower).split())
 
 
 def is_artefact(text: str) -> bool:
@@ -110,9 +114,9 @@ class Turns:
         """Whether a final counts (TN-05, TN-06); remembers it."""
         if not text.strip() or is_artefact(text):
             return False
-        same = self._last_final
-        self._last_final = (t, plain(text))
-        return not (same is not None and same[1] == plain(text) and t - same[0] < REPEAT_WINDOW_S)
+        same, words = self._last_final, plain(text)
+        self._last_final = (t, words)
+        return not (same is not None and same[1] == words and t - same[0] < REPEAT_WINDOW_S)
 
     # -- taking
 

@@ -14,7 +14,7 @@ from patter.providers.tts import WordTime
 
 #: samples a ms of the simulated carrier's format, µ-law at 8 kHz
 PER_MS = 8
-#: the longest that the agents of one call can speak, in ms
+#: the longest that the agents of one call can speak, in ms; a multiple of 128
 LONGEST_MS = 240_000
 _MARK = 0xFF
 
@@ -22,9 +22,11 @@ _MARK = 0xFF
 @lru_cache(maxsize=1)
 def pattern() -> bytes:
     """One 8-byte block a ms: a mark that occurs nowhere else, and the number of the ms in base 128."""
-    blocks = bytearray()
-    for ms in range(LONGEST_MS):
-        blocks += bytes((_MARK, ms & 127, ms >> 7 & 127, ms >> 14 & 127, 0, 1, 2, 3))
+    blocks = bytearray(bytes((_MARK, 0, 0, 0, 0, 1, 2, 3)) * LONGEST_MS)
+    groups = range(LONGEST_MS // 128)  # of ms that differ in their lowest digit only
+    blocks[1::8] = bytes(range(128)) * len(groups)
+    blocks[2::8] = b"".join(bytes((group & 127,)) * 128 for group in groups)
+    blocks[3::8] = b"".join(bytes((group >> 7,)) * 128 for group in groups)
     return bytes(blocks)
 
 
