@@ -63,6 +63,7 @@ class SessionMachine:
         self.tools_busy: Callable[[], bool] = lambda: False
         self.state = State.IDLE
         self.started_at = 0.0
+        self._longest_until = settings.max_duration_s
         self.interruptions = 0
         self.backchannels = 0
         self._agent = AgentTurns(playout, conversation)
@@ -86,13 +87,13 @@ class SessionMachine:
         return actions
 
     def _ms(self, t: float) -> float:
-        return max(0.0, (t - self.started_at) * 1000)
+        return (t - self.started_at) * 1000 if t > self.started_at else 0.0
 
     # -- the call
 
     def started(self, t: float) -> list[Action]:
         """The media is up: greet, or listen."""
-        self.started_at = t
+        self.started_at, self._longest_until = t, t + self.settings.max_duration_s
         self.state = _LISTENING
         if self.settings.first_message:
             self._start_reply("greeting", self.settings.first_message, t)
@@ -316,7 +317,7 @@ class SessionMachine:
 
     def audio_sent(self, chunk: Chunk, t: float) -> list[Action]:
         """The carrier connection accepted audio."""
-        if not self.playout.sent(chunk, t) or self.reply is None or self.state is _ENDED:
+        if not self.playout.sent(chunk, t) or self._agent.current is None or self.state is _ENDED:
             return []
         self._actions += self._agent.begins_to_sound(t)
         self.barge_in.agent_sent_audio(t)
@@ -336,7 +337,7 @@ class SessionMachine:
             if self.state is not _DRAINING:
                 self.state = _LISTENING
                 self._dispatch(self.turns.agent_turn_over(t, self._trigger), t)
-        if self.state is _DRAINING and self.reply is None and self._ending is not None:
+        if self.state is _DRAINING and self._agent.current is None and self._ending is not None:
             ending = self._ending
             self._end(ending.status, ending.reason, t)
 
@@ -360,7 +361,7 @@ class SessionMachine:
         self._watch_silence(t)
         if self.state is _DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
             self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
-        if t - self.started_at >= self.settings.max_duration_s:
+        if t >= self._longest_until:
             self._end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
         return self._take(t)
 
@@ -384,8 +385,7 @@ class SessionMachine:
         state = self.state
         if state is _IDLE or state is _ENDED:
             return None
-        moment = self.started_at + self.settings.max_duration_s
-        watch = self.watch.deadline()
+        moment, watch = self._longest_until, self.watch.deadline()
         if watch is not None and watch < moment:
             moment = watch
         if self._drain_deadline is not None and self._drain_deadline < moment:

@@ -146,13 +146,14 @@ class MachineClock:
     def tick(self) -> None:
         """What the pacer does."""
         machine, t = self.machine, self.t
+        playout = machine.playout
         # one that comes with the audio sent now, such as the gate's, lies ahead
         deadline = self._deadline if self._deadline_known else machine.deadline(t)
         self._deadline_known = False
         if self.takes_audio():
-            for chunk in machine.playout.step(t):
+            for chunk in playout.step(t):
                 self.send(chunk)
-        if (deadline is not None and deadline <= t) or machine.playout.finished(t):
+        if (deadline is not None and deadline <= t) or playout.finished(t):
             self.apply(machine.time_passed(t))
 
     def takes_audio(self) -> bool:

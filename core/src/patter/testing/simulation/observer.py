@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from patter.testing.simulation.record import SpokenLine
 
 
+#: an enum takes its time to look up a member
+DRAINING, ENDED = State.DRAINING, State.ENDED
 #: the events that come in causal order (TN-10)
 MOMENTS = frozenset(
     {
@@ -106,7 +108,7 @@ class Observer:
         first = self.record.first_sent.get(self._turn)
         past_gate = first is not None and self.t >= first + settings.gate_s
         on_its_own = settings.mode == "cancel" and settings.has_vad and not self._speaking
-        return self._turn if past_gate and on_its_own and machine.state is not State.DRAINING else 0
+        return self._turn if past_gate and on_its_own and machine.state is not DRAINING else 0
 
     def note_speech(self, *, began: bool) -> None:
         """The detector heard an edge of the caller's speech."""
@@ -119,12 +121,13 @@ class Observer:
 
     def note_final(self, text: str) -> None:
         """A final comes; whether it counts is judged by the ledger's own rules."""
-        if self.machine.state is not State.ENDED:
-            accepted = self._accepted.accepts(text, self.t)
+        if self.machine.state is not ENDED:
+            t, record = self.t, self.record
+            accepted = self._accepted.accepts(text, t)
             if accepted:
-                self.record.signs.append(self.t)
-            ended = self.record.speech_ends[-1] if self.record.speech_ends else None
-            self.record.finals.append(HeardFinal(self.t, text.strip(), accepted, ended))
+                record.signs.append(t)
+            ended = record.speech_ends[-1] if record.speech_ends else None
+            record.finals.append(HeardFinal(t, text.strip(), accepted, ended))
 
     # -- what it asks for
 
@@ -184,7 +187,8 @@ class Observer:
         lines = record.lines
         # nearly always the newest, of which the audio is
         reply = lines[-1].reply if lines and start >= lines[-1].start else self._reply_at(start)
-        record.first_sent.setdefault(reply, t)
+        if reply not in record.last_sent:
+            record.first_sent[reply] = t
         record.last_sent[reply] = t
 
     def note_clear(self) -> list[str]:

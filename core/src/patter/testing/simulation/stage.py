@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from patter.testing.simulation.draw import Script
     from patter.testing.simulation.record import SpokenLine
 
+ENDED = State.ENDED
 #: as the session has it (LC-11), in s
 STALLED_S, STALLED_END_S, LOOK_S = 1.0, 5.0, 0.1
 
@@ -63,7 +64,7 @@ class Stage(MachineClock, Observer):
         self._told("started", None)
         self.apply(self.machine.started(0.0))
         self.run(script.hangs_up_at)
-        while self.machine.state is not State.ENDED:  # the process froze over the hang-up
+        while self.machine.state is not ENDED:  # the process froze over the hang-up
             self.run(self.frozen_until)
 
     def _told(self, what: str, argument: Any) -> bool:
@@ -246,7 +247,8 @@ class Stage(MachineClock, Observer):
             if kind is Emit:
                 self.note_event(action)
                 continue
-            self.note_action(action)
+            if (noted := self._noted.get(kind)) is not None:
+                noted(action)
             if (carry_out := self._do.get(kind)) is not None:
                 carry_out(action)
 
