@@ -104,10 +104,10 @@ def _interrupt_does_not_clear(patch: pytest.MonkeyPatch) -> None:
 
 
 def _history_from_what_was_generated(patch: pytest.MonkeyPatch) -> None:
-    def generated(sentences: Any, heard: int, rate: int) -> str:
-        return " ".join(sentence.text for sentence in sentences)
+    def generated(sentences: Any, heard: int, rate: int) -> list[str]:
+        return [" ".join(sentence.text for sentence in sentences)]
 
-    patch.setattr(agent_turns_module, "heard_text", generated)
+    patch.setattr(agent_turns_module, "heard_by_round", generated)
 
 
 def _history_up_to_what_was_sent(patch: pytest.MonkeyPatch) -> None:
@@ -122,10 +122,10 @@ def _history_up_to_what_was_sent(patch: pytest.MonkeyPatch) -> None:
 
 
 def _history_is_a_word_behind(patch: pytest.MonkeyPatch) -> None:
-    def behind(sentences: Any, heard: int, rate: int) -> str:
-        return " ".join(heard_text(sentences, heard, rate).split()[:-2])
+    def behind(sentences: Any, heard: int, rate: int) -> list[str]:
+        return [" ".join(heard_text(sentences, heard, rate).split()[:-2])]
 
-    patch.setattr(agent_turns_module, "heard_text", behind)
+    patch.setattr(agent_turns_module, "heard_by_round", behind)
 
 
 def _second_final_is_dropped(patch: pytest.MonkeyPatch) -> None:
