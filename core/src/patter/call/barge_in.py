@@ -256,6 +256,8 @@ class BargeIn:
     def _ask(self, kind: BargeInKind, transcript: str, t: float) -> Interruption | None:
         pending = self._pending
         assert pending is not None
+        if not self._strategies:
+            return None
         started = self._speech_start if self._speech_start is not None else pending.since
         event = BargeInEvent(
             kind=kind,

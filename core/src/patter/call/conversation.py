@@ -36,7 +36,8 @@ class Conversation:
     def user(self, turn: int, text: str, at_ms: float) -> None:
         """The caller's text of a turn; a restart of the same turn replaces it (TN-02)."""
         message = Message("user", text)
-        for entry in self._entries:
+        # a restart is of the newest turn, whose entries are the last
+        for entry in reversed(self._entries):
             if entry.turn == turn and entry.message.role == "user":
                 assert entry.line is not None
                 line = replace(entry.line, text=text)

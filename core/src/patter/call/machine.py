@@ -195,9 +195,7 @@ class SessionMachine:
         elif self.state is _SPEAKING:
             self._final_over_agent(text, t)
         else:
-            self._answer(
-                self.turns.take(text, t, self._trigger, agent_unheard=self.state is _THINKING), t
-            )
+            self._answer(self.turns.take(text, t, self._trigger, agent_unheard=self.state is _THINKING), t)
         return self._take(t)
 
     def _after_silence(self, t: float) -> None:

@@ -6,7 +6,6 @@ Positions are samples of agent audio counted over the whole call. Times are seco
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,8 +89,10 @@ class Marks:
             self.confirmed = position
         lags = self._lags
         lags.append(t - due_at if t > due_at else 0.0)
-        if len(lags) >= LAG_ECHOES:
-            self.lag = median(lags)
+        count = len(lags)
+        if count >= LAG_ECHOES:  # their median
+            ordered, middle = sorted(lags), count // 2
+            self.lag = ordered[middle] if count % 2 else (ordered[middle - 1] + ordered[middle]) / 2
         return True
 
     def withdraw(self, names: Iterable[str]) -> None:

@@ -52,26 +52,24 @@ class SimulatedAgent:
         """How many sentences a reply has."""
         return len(self._plans[reply].sentences)
 
-    def _wanted(self, reply: int) -> bool:
-        return reply not in self.cancelled or self._plans[reply].goes_on
-
     def _next_sentence(self, at: tuple[int, int]) -> None:
         reply, index = at
-        if self._stage.t < self._stage.frozen_until:
-            self._stage.put(self._stage.frozen_until, self._next_sentence, at)
+        stage = self._stage
+        if stage.t < stage.frozen_until:
+            stage.put(stage.frozen_until, self._next_sentence, at)
             return
         plan = self._plans[reply]
-        if not self._wanted(reply):
+        if reply in self.cancelled and not plan.goes_on:
             return
         if index >= len(plan.sentences):
             self._after(plan.tail_s, self._made, reply)
             return
         sentence = plan.sentences[index]
+        samples = sentence.line.samples
         line = SpokenLine(reply, sentence.line, self._source)
         if self._playout.open_sentence(reply, sentence.line.text) is not None:
-            self._stage.record.lines.append(line)
-            self._source = line.end
-        samples = sentence.line.samples
+            stage.record.lines.append(line)
+            self._source += samples
         first = samples if sentence.gap_s <= 0 else samples // 2 // STEP * STEP
         self._add(line, 0, first)
         self._after(sentence.gap_s, self._rest, (line, first, index))
@@ -85,18 +83,19 @@ class SimulatedAgent:
 
     def _rest(self, at: tuple[SpokenLine, int, int]) -> None:
         line, first, index = at
-        if self._stage.t < self._stage.frozen_until:
-            self._stage.put(self._stage.frozen_until, self._rest, at)
+        stage, reply = self._stage, line.reply
+        if stage.t < stage.frozen_until:
+            stage.put(stage.frozen_until, self._rest, at)
             return
-        if not self._wanted(line.reply):
+        plan = self._plans[reply]
+        if reply in self.cancelled and not plan.goes_on:
             return
         if first < line.line.samples:
             self._add(line, first, line.line.samples)
-        self._playout.close_sentence(line.reply, line.line.word_times)
-        self._stage.kick()
-        plan = self._plans[line.reply]
+        self._playout.close_sentence(reply, line.line.word_times)
+        stage.kick()
         after = plan.sentences[index + 1].tts_s if index + 1 < len(plan.sentences) else 0.0
-        self._after(after, self._next_sentence, (line.reply, index + 1))
+        self._after(after, self._next_sentence, (reply, index + 1))
 
     def _add(self, line: SpokenLine, begin: int, end: int) -> None:
         playout = self._playout
@@ -106,8 +105,9 @@ class SimulatedAgent:
             self._stage.kick()
 
     def _made(self, reply: int) -> None:
-        if self._stage.t < self._stage.frozen_until:
-            self._stage.put(self._stage.frozen_until, self._made, reply)
+        stage = self._stage
+        if stage.t < stage.frozen_until:
+            stage.put(stage.frozen_until, self._made, reply)
             return
-        self._stage.cause = "time"
-        self._stage.apply(self._stage.machine.reply_made(reply, self._stage.t))
+        stage.cause = "time"
+        stage.apply(stage.machine.reply_made(reply, stage.t))

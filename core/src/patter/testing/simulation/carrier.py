@@ -66,11 +66,13 @@ class Carrier:
         self._empty_at = empty_at = plays_at + size / PER_S
         if empty_at - arrival > self.most_ahead:
             self.most_ahead, self.most_ahead_at = empty_at - arrival, t
-        last = self.pieces[-1] if self.pieces else None
-        if last is not None and last.end == start and plays_at - last.plays_until < 1e-6:
-            last.end = end
-        else:
-            self.pieces.append(Played(start, end, plays_at))
+        pieces = self.pieces
+        if pieces:
+            last = pieces[-1]
+            if last.end == start and plays_at - last.plays_at - (start - last.start) / PER_S < 1e-6:
+                last.end = end
+                return start
+        pieces.append(Played(start, end, plays_at))
         return start
 
     def mark(self, name: str) -> float:

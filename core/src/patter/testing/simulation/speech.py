@@ -58,17 +58,14 @@ class Line:
     starts: tuple[int, ...]
     timed: bool = False
     words: tuple[str, ...] = field(init=False)
+    #: what the voice tells
+    word_times: tuple[WordTime, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "words", tuple(self.text.split()))
-
-    @property
-    def word_times(self) -> tuple[WordTime, ...]:
-        """What the voice tells."""
-        if not self.timed:
-            return ()
-        times = zip(self.words, self.starts, strict=True)
-        return tuple(WordTime(word, start / PER_MS) for word, start in times)
+        words = tuple(self.text.split())
+        times = zip(words, self.starts, strict=True) if self.timed else ()
+        object.__setattr__(self, "words", words)
+        object.__setattr__(self, "word_times", tuple(WordTime(word, start / PER_MS) for word, start in times))
 
     def words_begun(self, samples: int) -> int:
         """How many words have begun once so much of the sentence was played."""

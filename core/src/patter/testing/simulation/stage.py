@@ -55,9 +55,11 @@ class Stage(MachineClock, Observer):
     def play(self) -> None:
         """The whole call."""
         script = self.script
+        events = script.events
+        handlers = {what: getattr(self, "on_" + what) for what in {what for _, what, _ in events}}
         self.schedule += [
-            (t, order, getattr(self, "on_" + what), argument)
-            for order, (t, what, argument) in enumerate(script.events, -len(script.events))
+            (t, order, handlers[what], argument)
+            for order, (t, what, argument) in enumerate(events, -len(events))
         ]
         heapify(self.schedule)
         self.put(script.hangs_up_at, self.on_hang_up)
