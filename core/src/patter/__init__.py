@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from patter.errors import UnknownOptionError as UnknownOptionError
     from patter.guardrails import Guardrail as Guardrail
     from patter.markers import hookimpl as hookimpl
+    from patter.messages import CallerMessage as CallerMessage
+    from patter.messages import MessageWebhook as MessageWebhook
     from patter.pipeline_hooks import PipelineContext as PipelineContext
     from patter.pipeline_hooks import PipelineHooks as PipelineHooks
     from patter.providers.barge_in import BargeInEvent as BargeInEvent
@@ -54,11 +56,13 @@ _HOMES = {
     "BargeInStrategy": "patter.providers.barge_in",
     "Call": "patter.call.call",
     "CallResult": "patter.call_result",
+    "CallerMessage": "patter.messages",
     "CarrierRecord": "patter.records",
     "ConfigError": "patter.errors",
     "Guardrail": "patter.guardrails",
     "Hangup": "patter.decisions",
     "LLMRecord": "patter.records",
+    "MessageWebhook": "patter.messages",
     "NoiseFilterRecord": "patter.records",
     "Patter": "patter.client",
     "PatterError": "patter.errors",

@@ -19,6 +19,7 @@ from pydantic import (
 
 from patter.errors import ConfigError
 from patter.guardrails import Guardrail
+from patter.messages import message_handler
 from patter.options import check_names, explain, option
 from patter.pipeline_hooks import PipelineHooks, check_pipeline_hooks
 from patter.plugins import Scope
@@ -34,7 +35,7 @@ PROVIDER_OPTIONS: Final = frozenset(
     {"stt", "llm", "llm_fallbacks", "tts", "engine", "vad", "noise_filter", "barge_in_strategies"}
 )
 #: what an engine takes the place of
-PIPELINE_OPTIONS: Final = ("stt", "llm", "tts")
+PIPELINE_OPTIONS: Final = ("stt", "llm", "on_message", "tts")
 
 #: spoken when the language model failed and nothing else can answer (LM-04)
 LLM_ERROR_MESSAGE = "I'm sorry, I'm having trouble answering right now. Could you say that again?"
@@ -64,6 +65,11 @@ class Agent(BaseModel):
     llm: Any = option(None, help="Language model, for example openai/gpt-4.1-mini.", variable="PATTER_LLM")
     llm_fallbacks: tuple[Any, ...] = option(
         (), help="Language models that are asked, in this order, when llm fails before its first word."
+    )
+    on_message: Any = option(
+        None,
+        help="Answers the caller in place of llm: a function, or the http(s) or ws(s) URL of a server; see "
+        "MessageWebhook.",
     )
     tts: Any = option(None, help="Voice, for example elevenlabs/eleven_flash_v2_5.", variable="PATTER_TTS")
     engine: Any = option(
@@ -173,6 +179,10 @@ class Agent(BaseModel):
         check_names(type(self), options, "Agent")
         if options.get("engine") is not None:
             _leave_out_the_pipeline(options)
+        if options.get("llm") is not None and options.get("on_message") is not None:
+            raise ConfigError(
+                "Agent: llm and on_message would both answer the caller: set one of them (LM-05)"
+            )
         try:
             super().__init__(**options)
         except ValidationError as error:
@@ -198,6 +208,11 @@ class Agent(BaseModel):
         if value is not None and asked is not None and value <= asked:
             raise ValueError(f"must be more than idle_prompt_s, which is {asked:g} s")
         return value
+
+    @field_validator("on_message")
+    @classmethod
+    def _can_answer(cls, value: Any) -> Any:
+        return None if value is None else message_handler(value)
 
     @field_validator("gain_control")
     @classmethod
@@ -260,7 +275,7 @@ class Agent(BaseModel):
         """How this agent talks; "unset" leaves the choice to the installed engines (CF-02)."""
         if self.engine is not None:
             return "realtime"
-        return "pipeline" if self.stt or self.llm or self.tts else "unset"
+        return "pipeline" if any(getattr(self, name) for name in PIPELINE_OPTIONS) else "unset"
 
     @property
     def effective_barge_in_mode(self) -> Literal["cancel", "confirm", "pause"]:

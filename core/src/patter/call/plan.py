@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.input_stages import import_stages
+from patter.call.message_llm import message_record
 from patter.call.selection import Selection, select
 from patter.errors import ConfigError
 from patter.plugins import ConfigSources, ResolvedProvider, configure, import_attribute, resolve
@@ -93,6 +94,8 @@ class Planner:
         parts: dict[ProviderKind, Part] = {}
         for kind in _PIPELINE:
             reference = getattr(agent, kind)
+            if kind == "llm" and agent.on_message is not None:
+                reference = message_record(agent.on_message)
             if reference is not None:
                 parts[kind] = self.part(kind, reference, explicit=settings.get(kind))
             elif kind in settings:
@@ -100,11 +103,9 @@ class Planner:
         vad = self._vad(agent)
         if vad is not None:
             parts["vad"] = vad
+        if agent.llm is None and agent.llm_fallbacks:
+            raise ConfigError("the agent has llm_fallbacks and no llm that they could stand in for: set llm")
         if "llm" not in parts:
-            if agent.llm_fallbacks:
-                raise ConfigError(
-                    "the agent has llm_fallbacks and no llm that they could stand in for: set llm"
-                )
             logger.warning("this agent has neither llm nor on_message: no turn will be answered")
         import_stages(agent)
         strategies = tuple(self.part("barge_in", reference) for reference in agent.barge_in_strategies)
