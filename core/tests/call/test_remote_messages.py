@@ -306,6 +306,56 @@ def test_a_frame_may_hold_nothing_or_both() -> None:
         _frame("5", HOST)
 
 
+# -- the real network
+
+
+@pytest.mark.behaviour("TL-07")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_over_real_sockets_the_address_is_checked_when_it_is_dialled(host: str, streams: bool) -> None:
+    async def turn(request: web.Request) -> web.StreamResponse:
+        told = await request.json()
+        if not streams:
+            return web.json_response({"text": told["text"]})
+        raise AssertionError("this is not for the socket")
+
+    async def socket_turn(socket: ServerConnection) -> None:
+        told = json.loads(await socket.recv())
+        for word in told["text"].split(" "):
+            await socket.send(json.dumps({"text": word}))
+        await socket.send(json.dumps({"done": True}))
+
+    async def ask(url: str, *allow_hosts: str) -> list[str]:
+        remote = RemoteMessages(MessageWebhook(url, secret=SECRET, allow_hosts=allow_hosts))
+        message = CallerMessage("Grüße an alle", "call_1", "+15550007777", "+15550001234")
+        try:
+            return [piece async for piece in remote.answer(message)]
+        finally:
+            await remote.close()
+
+    async def scenario() -> None:
+        app = web.Application()
+        app.router.add_post("/turn", turn)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server = await serve(socket_turn, "127.0.0.1", 0)
+        try:
+            port = server.sockets[0].getsockname()[1] if streams else runner.addresses[0][1]
+            url = f"{'ws' if streams else 'http'}://{host}:{port}/turn"
+            said = ["Grüße", "an", "alle"] if streams else ["Grüße an alle"]
+            assert await ask(url, host) == said
+            with pytest.raises((ConfigError, ProviderError), match="is not a public address"):
+                await ask(url)
+        finally:
+            server.close()
+            await server.wait_closed()
+            await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
 # -- the address
 
 

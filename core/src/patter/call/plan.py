@@ -105,6 +105,8 @@ class Planner:
             parts["vad"] = vad
         if agent.llm is None and agent.llm_fallbacks:
             raise ConfigError("the agent has llm_fallbacks and no llm that they could stand in for: set llm")
+        if agent.on_message is not None and agent.tools:
+            logger.warning("this agent has tools and on_message: its tools are offered to nobody")
         if "llm" not in parts:
             logger.warning("this agent has neither llm nor on_message: no turn will be answered")
         import_stages(agent)

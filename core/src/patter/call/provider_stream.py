@@ -44,7 +44,8 @@ async def first_within(
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise ProviderTimeout(f"{who} gave no answer within {seconds:.0f} s") from None
+            limited = "in time" if seconds is None else f"within {seconds:.0f} s"
+            raise ProviderTimeout(f"{who} gave no answer {limited}") from None
         yield first
         async for item in stream:
             yield item

@@ -36,7 +36,7 @@ class Stuck(Enum):
 
 
 #: for how long nothing must move before it counts, in s. Longer than any deadline that heals by itself: a model may
-#: fail to answer three times in 15 s each (LM-08), and a pending interruption ends after 6 s (BI-13).
+#: fail to answer twice in 15 s each (LM-03, LM-08), and a pending interruption ends after 6 s (BI-13).
 LIMITS_S = {Stuck.UNANSWERED: 3.0, Stuck.ABANDONED: 20.0, Stuck.HANGING: 60.0, Stuck.UNFINISHED: 5.0}
 
 
