@@ -81,6 +81,7 @@ class CallEndings:
         line.finishing = True
         line.call.ended = True
         line.stop_media_timer()
+        line.stop_recording_request()
         logger.info(
             "call %s ended as %s after %.1f s: %s",
             line.call.id,

@@ -75,6 +75,7 @@ class Line:
         detected: set when it is known who answered.
         voicemail: whether a machine answered and got the message.
         recording: whether the carrier is to record the call.
+        recording_request: asks the carrier to; None before that.
     """
 
     call: Call
@@ -99,6 +100,7 @@ class Line:
     detected: asyncio.Event = field(default_factory=asyncio.Event)
     voicemail: bool = False
     recording: bool = False
+    recording_request: asyncio.Task[None] | None = None
     done: asyncio.Future[CallSummary] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -118,6 +120,11 @@ class Line:
         if self.media_timer is not None:
             self.media_timer.cancel()
             self.media_timer = None
+
+    def stop_recording_request(self) -> None:
+        """There is nothing left to record."""
+        if self.recording_request is not None:
+            self.recording_request.cancel()
 
     def without_session(self, now: float) -> CallSummary:
         """The summary of a call in which the agent never talked."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from patter.call.connection import MediaLeg
 from patter.errors import InputError, PatterError
@@ -27,17 +27,10 @@ logger = logging.getLogger(__name__)
 class MediaRunner:
     """Carries calls on their connections. What it makes for a call that ends meanwhile it releases."""
 
-    def __init__(
-        self,
-        maker: CallMaker,
-        registry: CallRegistry,
-        clock: Clock,
-        beside: Callable[[Coroutine[Any, Any, None]], None],
-    ) -> None:
+    def __init__(self, maker: CallMaker, registry: CallRegistry, clock: Clock) -> None:
         self._maker = maker
         self._registry = registry
         self._now = clock.monotonic
-        self._beside = beside
         self.unavailable_message = ""
         self.timeout_s = 10.0
 
@@ -78,7 +71,7 @@ class MediaRunner:
         self._registry.update(call.id, CallStatus.IN_PROGRESS, self._now())
         call.parameters.update(started.parameters)
         if line.recording:
-            self._beside(start_recording(line))
+            line.recording_request = asyncio.ensure_future(start_recording(line))
         leg = MediaLeg(
             connection,
             protocol,

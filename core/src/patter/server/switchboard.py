@@ -61,7 +61,7 @@ class Switchboard:
         self._now = environment.clock.monotonic
         self._lines: dict[str, Line] = {}
         self._endings = CallEndings(maker, registry, environment.clock, self._forget)
-        self._media = MediaRunner(maker, registry, environment.clock, self._endings.beside)
+        self._media = MediaRunner(maker, registry, environment.clock)
         self.trunks: dict[str, Trunk] = {}
         #: whether calls that come in are recorded by their carriers
         self.recording = False
