@@ -11,7 +11,7 @@ import pytest
 
 from patter.providers.llm import LLM, Done, LLMChunk, Message, Text, ToolCallDelta, ToolSpec, Usage
 from patter.records import LLMRecord, ProviderKind
-from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.parking import ParkingConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 
 #: a stream ends within this after its cancel event, in s (LM-01)
@@ -23,7 +23,7 @@ LOOKUP = ToolSpec(
 )
 
 
-class LLMConformance(Conformance):
+class LLMConformance(ParkingConformance):
     """Checks of `patter.providers.llm.LLM`.
 
     Attributes:

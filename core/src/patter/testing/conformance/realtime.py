@@ -13,7 +13,7 @@ from patter.audio.g711 import decode, encode
 from patter.audio.mixing import level_dbfs
 from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeEventKind, RealtimeSession
 from patter.records import ProviderKind
-from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.parking import ParkingConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 
 #: an engine is ready, or has something to say, within this, in s
@@ -22,7 +22,7 @@ ANSWER_S = 10.0
 SPEECH_DBFS = (-45.0, -9.0)
 
 
-class RealtimeConformance(Conformance):
+class RealtimeConformance(ParkingConformance):
     """Checks of `patter.providers.realtime.RealtimeEngine`."""
 
     kind: ClassVar[ProviderKind] = "realtime"
@@ -36,6 +36,21 @@ class RealtimeConformance(Conformance):
     async def work(self, provider: Any) -> None:
         """Open a session, and wait until it is ready."""
         await provider.connect(RealtimeSession("You are a receptionist."))
+        async with asyncio.timeout(ANSWER_S):
+            async for event in provider.receive():
+                if event.kind == "session_ready":
+                    break
+
+    def parking_arguments(self, provider: Any) -> tuple[Any, ...]:
+        """The session."""
+        return (RealtimeSession("You are a receptionist."),)
+
+    async def open_live(self, provider: Any) -> None:
+        """Connect."""
+        await provider.connect(RealtimeSession("You are a receptionist."))
+
+    async def work_adopted(self, provider: Any) -> None:
+        """Wait until the session is ready."""
         async with asyncio.timeout(ANSWER_S):
             async for event in provider.receive():
                 if event.kind == "session_ready":

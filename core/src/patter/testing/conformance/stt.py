@@ -13,7 +13,7 @@ from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import ProviderDisconnected
 from patter.providers.stt import STT, Final, Interim, SpeechStarted, STTEvent, UtteranceEnd
 from patter.records import ProviderKind, STTRecord
-from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.parking import ParkingConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 from patter.testing.word_errors import normalise
 
@@ -23,7 +23,7 @@ FINAL_S = 10.0
 NOTICED_S = 2.0
 
 
-class STTConformance(Conformance):
+class STTConformance(ParkingConformance):
     """Checks of `patter.providers.stt.STT`.
 
     Attributes:
@@ -59,6 +59,24 @@ class STTConformance(Conformance):
         """Events of one utterance up to the final that answers `finalize()`; `real_time` feeds it as a call does."""
         chosen = audio_format or stt.input_formats()[0]
         await stt.connect(chosen)
+        return await self._one_utterance(stt, chosen, chunk_ms=chunk_ms, real_time=real_time)
+
+    def parking_arguments(self, provider: Any) -> tuple[Any, ...]:
+        """The format of the audio."""
+        return (provider.input_formats()[0],)
+
+    async def open_live(self, provider: Any) -> None:
+        """Connect."""
+        await provider.connect(provider.input_formats()[0])
+
+    async def work_adopted(self, provider: Any) -> None:
+        """Recognise one utterance."""
+        self._assert_understood(await self._one_utterance(provider, provider.input_formats()[0]))
+
+    async def _one_utterance(
+        self, stt: STT, chosen: AudioFormat, *, chunk_ms: int = 20, real_time: bool = False
+    ) -> list[STTEvent]:
+        """Events of one utterance of a connected recogniser."""
         await self._say(stt, chosen, chunk_ms=chunk_ms, real_time=real_time)
         events: list[STTEvent] = []
         async with asyncio.timeout(FINAL_S):

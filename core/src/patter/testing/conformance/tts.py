@@ -13,7 +13,7 @@ from patter.audio.g711 import decode
 from patter.audio.mixing import level_dbfs
 from patter.providers.tts import TTS
 from patter.records import ProviderKind, TTSRecord
-from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.parking import ParkingConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 
 #: closing a synthesis stops it within this, in s (SP-11)
@@ -34,7 +34,7 @@ async def spoken(voice: TTS, text: str) -> bytes:
     return audio
 
 
-class TTSConformance(Conformance):
+class TTSConformance(ParkingConformance):
     """Checks of `patter.providers.tts.TTS`."""
 
     kind: ClassVar[ProviderKind] = "tts"
