@@ -12,6 +12,7 @@ from patter.errors import ConfigError, InputError
 from patter.outbound_addresses import check_allow_hosts, check_url
 
 if TYPE_CHECKING:
+    from patter.call.call import Call
     from patter.providers.llm import Message
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class MessageWebhook:
 
 
 #: what answers the caller in place of a model
-MessageHandler = Callable[[CallerMessage], Any] | MessageWebhook
+MessageHandler = Callable[[CallerMessage], Any] | Callable[[CallerMessage, "Call"], Any] | MessageWebhook
 
 
 def message_handler(value: Any) -> MessageHandler:
@@ -92,9 +93,21 @@ def message_handler(value: Any) -> MessageHandler:
     if any(inspect.isgeneratorfunction(one) for one in (value, type(value).__call__)):
         raise ConfigError("on_message: a generator would keep all calls waiting; write it as async def")
     try:
-        inspect.signature(value).bind(None)
+        inspect.signature(value).bind(*((None, None) if takes_call(value) else (None,)))
     except TypeError:
-        raise ConfigError("on_message must take one argument, the caller's message") from None
+        raise ConfigError(
+            "on_message must take one argument, the caller's message, or two, the message and the call"
+        ) from None
     except ValueError:
         pass  # there is no signature to look at
     return cast("MessageHandler", value)
+
+
+def takes_call(function: Callable[..., Any]) -> bool:
+    """Whether a message handler has a second positional parameter, which is the call (CC-08)."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(parameter.kind in positional for parameter in parameters) >= 2

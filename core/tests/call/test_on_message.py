@@ -225,7 +225,7 @@ def _generator(message: CallerMessage) -> Any:
         (17, "must be a function, a URL"),
         (Answerer, "must be a function, a URL"),
         (lambda: "no argument", "one argument"),
-        (lambda one, two: "too many", "one argument"),
+        (lambda one, two, three: "too many", "one argument"),
         (_generator, "async def"),
         ("ftp://agent.example.com/", "on_message"),
         ("", "on_message"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from outgoing import GREETING, Outgoing, agent
 
-from patter import hookimpl
+from patter import Agent, hookimpl
 from patter.errors import CallGoneError, InputError, ProviderError
 from patter.providers.carrier import CallStatus
 from patter.testing import CallTool, Reply
@@ -27,6 +27,7 @@ def limit(phone: Any, **flags: Any) -> None:
 # -- the call's own view
 
 
+@pytest.mark.behaviour("CC-08")
 async def test_a_call_says_who_talks_over_which_carrier_and_how_it_stands(simcall: Any) -> None:
     async with simcall(caller="+15550001111", callee="+15550002222") as one:
         call = one.call
@@ -47,6 +48,7 @@ async def test_a_call_says_who_talks_over_which_carrier_and_how_it_stands(simcal
     assert (three.call.is_transferred, three.call.is_hung_up, three.call.ended) == (False, False, True)
 
 
+@pytest.mark.behaviour("CC-08")
 async def test_what_a_carrier_lacks_is_logged_and_not_raised(
     phone: Any, simcall: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -74,6 +76,7 @@ async def test_what_a_carrier_lacks_is_logged_and_not_raised(
     assert "cannot tell a machine from a human" in caplog.text
 
 
+@pytest.mark.behaviour("CC-08")
 async def test_acting_on_a_call_that_has_ended_is_a_success(simcall: Any) -> None:
     async with simcall() as call:
         await call.caller_hangs_up()
@@ -83,6 +86,7 @@ async def test_acting_on_a_call_that_has_ended_is_a_success(simcall: Any) -> Non
     assert (call.carrier.hung_up, call.carrier.transferred, call.carrier.keys) == ([], [], [])
 
 
+@pytest.mark.behaviour("CC-08")
 async def test_acting_on_a_call_whose_end_is_not_known_yet_is_a_success(
     simcall: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +119,74 @@ async def test_a_carrier_that_does_not_obey_is_asked_again_at_the_end(
         assert (call.call.is_hung_up, call.call.is_transferred) == (False, False)
         await call.phone.end_call(call.call.id)
     assert call.carrier.hung_up == [call.carrier_call_id]
+
+
+def message_alone(given: list[Any]) -> Any:
+    async def answer(message: Any) -> str:
+        given.append((message.text, None))
+        return "Fine."
+
+    return answer
+
+
+def message_and_call(given: list[Any]) -> Any:
+    async def answer(message: Any, control: Any) -> str:
+        given.append((message.text, control))
+        await control.send_dtmf("1")
+        return "Fine."
+
+    return answer
+
+
+def in_a_thread(given: list[Any]) -> Any:
+    def answer(message: Any, control: Any) -> str:
+        given.append((message.text, control))
+        return "Fine."
+
+    return answer
+
+
+def with_more_names(given: list[Any]) -> Any:
+    async def answer(message: Any, *rest: Any, tone: str = "kind", **more: Any) -> str:
+        given.append((message.text, None))
+        assert (rest, tone, more) == ((), "kind", {})
+        return "Fine."
+
+    return answer
+
+
+class Answering:
+    """A handler that is a method."""
+
+    def __init__(self, given: list[Any]) -> None:
+        self.given = given
+
+    async def answer(self, message: Any, control: Any) -> str:
+        """Answer."""
+        self.given.append((message.text, control))
+        return "Fine."
+
+
+@pytest.mark.behaviour("CC-08")
+@pytest.mark.parametrize(
+    ("make", "with_call"),
+    [
+        (message_alone, False),
+        (message_and_call, True),
+        (in_a_thread, True),
+        (with_more_names, False),
+        (lambda given: Answering(given).answer, True),
+    ],
+)
+async def test_a_message_handler_gets_the_call_if_it_takes_a_second_parameter(
+    simcall: Any, make: Any, with_call: bool
+) -> None:
+    given: list[Any] = []
+    plain = Agent(stt="fake", on_message=make(given), tts="fake", vad="fake")
+    async with simcall(plain) as call:
+        await call.caller_says("How are you?")
+        await call.agent_says("Fine.")
+    assert given == [("How are you?", call.call if with_call else None)]
 
 
 # -- keys

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from patter.errors import ProviderError
-from patter.messages import CallerMessage, MessageHandler, MessageWebhook
+from patter.messages import CallerMessage, MessageHandler, MessageWebhook, takes_call
 from patter.plain_functions import is_async
 from patter.providers.llm import LLM, Done, LLMChunk, Message, Text
 from patter.records import LLMRecord
@@ -65,6 +65,8 @@ class MessageLLM(LLM):
         call_id: str,
     ) -> AsyncGenerator[LLMChunk, None]:
         """The pieces of the handler's answer. Raises `ProviderError` when it fails."""
+        if self._function is not None:
+            self._function.call = self.call
         source = self._remote or self._function
         assert source is not None
         async with aclosing(source.answer(self._message(messages, call_id))) as pieces:
@@ -94,8 +96,10 @@ class MessageLLM(LLM):
 class _FunctionMessages:
     """Asks a function of the application: plain (in a thread), ``async def``, or an async generator."""
 
-    def __init__(self, handler: Callable[[CallerMessage], Any]) -> None:
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self.call: Call | None = None
         self._handler = handler
+        self._takes_call = takes_call(handler)
         self._threads: ThreadPoolExecutor | None = None
 
     async def answer(self, message: CallerMessage) -> AsyncGenerator[str, None]:
@@ -120,11 +124,12 @@ class _FunctionMessages:
             ) from error
 
     async def _call(self, message: CallerMessage) -> Any:
+        arguments = (message, self.call) if self._takes_call else (message,)
         if is_async(self._handler):
-            return self._handler(message)
+            return self._handler(*arguments)
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="patter-message")
-        job = functools.partial(contextvars.copy_context().run, self._handler, message)
+        job = functools.partial(contextvars.copy_context().run, self._handler, *arguments)
         return await asyncio.get_running_loop().run_in_executor(self._threads, job)
 
     def close(self) -> None:
