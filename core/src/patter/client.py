@@ -37,10 +37,12 @@ from patter.stall_monitor import StallMonitor
 if TYPE_CHECKING:
     from patter.agent import Agent
     from patter.call.plan import CallPlan
+    from patter.call.types import CallSummary
     from patter.plugins import HookFailure
     from patter.providers.carrier import Carrier
     from patter.records import CarrierRecord
     from patter.server.dialling import OnMachineDetection
+    from patter.talk.conversation import ReadLine, WriteLine
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +294,18 @@ class Patter:
         self._shared = SharedObjectPool()
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
         self._serving.ended()
+
+    async def test(
+        self, agent: Agent, *, read: ReadLine | None = None, write: WriteLine = print
+    ) -> CallSummary:
+        """Hold a conversation with `agent` in writing, at the terminal or through `read` and `write` (CF-09).
+
+        The engine is the real one; there is no carrier, and nothing is reached but what the agent itself talks to.
+        `read` returns the next line, None at the end. Raises `ConfigError`, also while the phone is serving.
+        """
+        from patter.talk.conversation import talk, terminal_of
+
+        return await talk(self, agent, terminal_of(read, write))
 
     # -- calling
 

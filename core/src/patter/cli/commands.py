@@ -10,6 +10,7 @@ from typing import Protocol, cast
 COMMANDS: dict[str, str] = {
     "serve": "patter.cli.serve",
     "call": "patter.cli.call",
+    "talk": "patter.cli.talk",
     "plugins": "patter.cli.plugins",
     "providers": "patter.cli.providers",
     "doctor": "patter.cli.doctor",

@@ -38,17 +38,24 @@ def add_phone_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop, which must be installed")
 
 
+def settings_path(given: str | None, manager: PluginManager) -> str | None:
+    """The settings file of a command: the one it was given, else the one in this directory unless a variable names one."""
+    from patter.phone_settings import CONFIG_VARIABLE
+
+    if given is None and not manager.environ.get(CONFIG_VARIABLE) and Path(SETTINGS_FILE).is_file():
+        return SETTINGS_FILE
+    return given
+
+
 def phone_from(arguments: argparse.Namespace) -> Patter:
     """The phone that the arguments, the settings file and the environment describe. Raises `ConfigError`."""
     from patter.client import Patter
-    from patter.phone_settings import CONFIG_VARIABLE, read_settings
+    from patter.phone_settings import read_settings
     from patter.plugins import PluginManager
 
     # Not the manager of the command line: that one is never strict, and a phone may be.
     manager = PluginManager()
-    config = arguments.config
-    if config is None and not manager.environ.get(CONFIG_VARIABLE) and Path(SETTINGS_FILE).is_file():
-        config = SETTINGS_FILE
+    config = settings_path(arguments.config, manager)
     file = read_settings(config, manager.environ)
     configured = file.phone.get("carrier") or manager.environ.get("PATTER_CARRIER")
     return Patter(
