@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from parking import GREETING, Log, SlowSocket, agent, nothing_is_kept
 
-from patter import Switch, hookimpl
+from patter import Agent, Patter, RealtimeRecord, Switch, TTSRecord, hookimpl
+from patter.errors import ConfigError
+from patter.plugins import PluginManager
 from patter.providers.carrier import CallOffer, CallStatus
 from patter.providers.stt import Final
+from patter.testing import fake_plugin
+from patter.testing.fake_tts import FakeTTS
 from patter.testing.scene import VoiceFault
 
 
@@ -248,3 +256,69 @@ async def test_what_is_parked_for_a_caller_lives_no_longer_than_the_media_is_wai
     assert (len(log.opened), log.closed) == (2, ["stt", "tts"])
     await phone.disconnect()
     nothing_is_kept(phone, log)
+
+
+@pytest.mark.behaviour("PW-15")
+async def test_with_an_engine_nothing_is_made_beforehand_and_a_warning_says_so(
+    phone: Any, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Engines:
+        @hookimpl
+        def patter_register_realtime(self) -> list[RealtimeRecord]:
+            return [RealtimeRecord("engine", object)]
+
+    phone.register(Engines())
+    with pytest.raises(ConfigError, match="engine"):
+        phone.planner.plan(Agent(engine="engine", first_message=GREETING, prewarm_first_message=True))
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [warning for warning in warnings if "prewarm_first_message" in warning]
+    assert (log.opened, len(phone.warming)) == ([], 0)
+
+
+@pytest.mark.behaviour("PW-01")
+def test_the_answer_is_sent_before_providers_are_made() -> None:
+    """Over a real socket, with a provider whose making takes half a second of the loop."""
+    made: list[float] = []
+
+    class Slow:
+        @hookimpl
+        def patter_register_tts(self) -> list[TTSRecord]:
+            return [TTSRecord("slow", self.make)]
+
+        def make(self, context: Any) -> FakeTTS:
+            made.append(time.perf_counter())
+            time.sleep(0.5)
+            return FakeTTS(context)
+
+        @hookimpl
+        def patter_add_routes(self, app: Any, phone: Any) -> None:
+            async def offered(request: web.Request) -> web.Response:
+                host = phone.switchboard.trunks["fake"].carrier.host
+                answer = await host.incoming_call(CallOffer("one", "+15550001111", "+15550001234"))
+                return web.Response(text=answer.stream_url)
+
+            app.router.add_post("/ring", offered)
+
+    async def scenario() -> float:
+        manager = PluginManager([fake_plugin, Slow()], autoload=False, environ={})
+        phone = Patter(manager=manager, carrier="fake", phone_number="+15550001234")
+        await phone.start(agent(stt="fake", tts="slow"), port=0)
+        url = urlsplit(phone.url)
+        answered: list[float] = []
+
+        def caller() -> None:  # in a thread of its own: its clock does not stand while the loop is busy
+            with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+                connection.sendall(b"POST /ring HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+                answered.append(time.perf_counter())
+
+        try:
+            await asyncio.to_thread(caller)
+            while not made:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+        finally:
+            await phone.disconnect()
+        return answered[0] - made[0]
+
+    assert asyncio.run(scenario()) < 0.25

@@ -87,6 +87,10 @@ class Planner:
         selection = self.select(agent)
         if selection.engine is not None:
             engine = resolve(self._manager, "realtime", selection.engine)
+            if agent.prewarm_first_message:
+                logger.warning(
+                    "prewarm_first_message does nothing with an engine: it speaks its greeting itself"
+                )
             raise ConfigError(
                 f"engine {engine.origin} is known, but realtime calls are not carried yet: use stt, llm and tts"
             )
