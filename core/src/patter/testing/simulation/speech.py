@@ -63,7 +63,8 @@ class Line:
 
     def __post_init__(self) -> None:
         words = tuple(self.text.split())
-        times = zip(words, self.starts, strict=True) if self.timed else ()
+        # a voice that fails tells no times of the words that it did not begin
+        times = zip(words, self.starts, strict=False) if self.timed else ()
         object.__setattr__(self, "words", words)
         object.__setattr__(self, "word_times", tuple(WordTime(word, start / PER_MS) for word, start in times))
 
