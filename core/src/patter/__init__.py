@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from patter.errors import UnknownOptionError as UnknownOptionError
     from patter.guardrails import Guardrail as Guardrail
     from patter.markers import hookimpl as hookimpl
+    from patter.mcp_servers import MCPServer as MCPServer
     from patter.messages import CallerMessage as CallerMessage
     from patter.messages import MessageWebhook as MessageWebhook
     from patter.pipeline_hooks import PipelineContext as PipelineContext
@@ -62,6 +63,7 @@ _HOMES = {
     "Guardrail": "patter.guardrails",
     "Hangup": "patter.decisions",
     "LLMRecord": "patter.records",
+    "MCPServer": "patter.mcp_servers",
     "MessageWebhook": "patter.messages",
     "NoiseFilterRecord": "patter.records",
     "Patter": "patter.client",

@@ -19,6 +19,7 @@ from pydantic import (
 
 from patter.errors import ConfigError
 from patter.guardrails import Guardrail
+from patter.mcp_servers import MCPServer, read_servers
 from patter.messages import message_handler
 from patter.options import check_names, explain, option
 from patter.pipeline_hooks import PipelineHooks, check_pipeline_hooks
@@ -85,6 +86,9 @@ class Agent(BaseModel):
         "en", help="Language of the conversation, as a BCP 47 tag.", variable="PATTER_LANGUAGE"
     )
     tools: tuple[Tool, ...] = option((), help="Functions the model may call, made with @tool.")
+    mcp_servers: tuple[MCPServer, ...] = option(
+        (), help="MCP servers whose tools the model may call: URLs, or MCPServer for headers and limits."
+    )
     prewarm: bool = option(True, help="Open and warm the providers while the phone rings, where they can be.")
     prewarm_first_message: bool = option(
         False, help="Make the greeting's audio while the phone rings; paid for also when nobody answers."
@@ -242,6 +246,11 @@ class Agent(BaseModel):
         if value is None:
             return ()
         return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+
+    @field_validator("mcp_servers", mode="before")
+    @classmethod
+    def _servers_or_urls(cls, value: Any) -> Any:
+        return read_servers(value)
 
     @field_validator("variables", mode="before")
     @classmethod

@@ -34,7 +34,8 @@ Handler = Callable[..., Any]
 DEFAULT_TIMEOUT_S: Final = 15.0
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_LONGEST_DESCRIPTION: Final = 4096
+#: longest description, in characters
+LONGEST_DESCRIPTION: Final = 4096
 #: a reassurance is spoken when a tool takes longer than this, in ms (RT-21)
 REASSURE_AFTER_MS: Final = 1500
 
@@ -150,9 +151,9 @@ class Tool:
 def _check_texts(name: Any, description: Any) -> None:
     if not isinstance(name, str) or not _NAME.match(name):
         raise ConfigError(f"tool {name!r}: a name has 1 to 64 letters, digits, underscores and dashes")
-    if not isinstance(description, str) or len(description) > _LONGEST_DESCRIPTION:
+    if not isinstance(description, str) or len(description) > LONGEST_DESCRIPTION:
         raise ConfigError(
-            f"tool {name!r}: description must be a text of at most {_LONGEST_DESCRIPTION} characters"
+            f"tool {name!r}: description must be a text of at most {LONGEST_DESCRIPTION} characters"
         )
 
 

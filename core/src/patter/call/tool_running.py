@@ -29,6 +29,7 @@ from patter.errors import ConfigError, InputError
 from patter.redaction import redact
 
 if TYPE_CHECKING:
+    from patter.call.mcp_tools import MCPTools
     from patter.environment import Environment
     from patter.providers.llm import ToolCall, ToolSpec
     from patter.tools import Handler, Tool
@@ -90,10 +91,7 @@ class ToolRunner:
         builtin = bind_builtin_tools(actions) if actions is not None else []
         self._builtin = frozenset(tool.name for tool in builtin)
         self._tools: dict[str, Tool] = {}
-        for tool in (*tools, *builtin):
-            if tool.name in self._tools:
-                raise ConfigError(f"two tools are called {tool.name!r}; rename one of them")
-            self._tools[tool.name] = tool
+        self.add((*tools, *builtin))
         self._environment = environment
         self._slots = limit if isinstance(limit, asyncio.Semaphore) else asyncio.Semaphore(limit)
         self._thread_limit = limit if isinstance(limit, int) else USER_CODE_LIMIT
@@ -102,12 +100,27 @@ class ToolRunner:
         self._on_late = on_late
         self._breakers = CircuitBreakers() if breakers is None else breakers
         self._webhooks = WebhookTools(call_object)
+        self._mcp: MCPTools | None = None
         self._left = LeftRounds()
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def add(self, tools: Sequence[Tool]) -> None:
+        """Add tools, all or none. Raises `ConfigError` when a name is taken."""
+        added: dict[str, Tool] = {}
+        for tool in tools:
+            if tool.name in self._tools or tool.name in added:
+                raise ConfigError(f"two tools are called {tool.name!r}; rename one of them")
+            added[tool.name] = tool
+        self._tools.update(added)
+
+    def list_servers(self, servers: MCPTools) -> None:
+        """Have the tools of the call's MCP servers listed; `close` ends their sessions."""
+        self._mcp = servers
+        self._start("MCP servers", servers.list_all())
+
     @property
     def specs(self) -> list[ToolSpec]:
-        """All tools as shown to the model, the built-in ones last."""
+        """All tools as shown to the model: the agent's, the built-in ones, and what was added since."""
         return [tool.spec for tool in self._tools.values()]
 
     @property
@@ -140,6 +153,8 @@ class ToolRunner:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
         await self._webhooks.close()
+        if self._mcp is not None:
+            await self._mcp.close()
         return tuple(sorted(task.get_name() for task in tasks if not task.done()))
 
     # -- one round

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from patter.call.builtin_tools import CallActions
 from patter.call.circuit_breaker import CircuitBreakers
 from patter.call.tool_running import ToolRunner
+from patter.call.types import CallFailure
 from patter.providers.llm import Message, ToolCall
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from patter.call.session import CallSession
     from patter.call.types import ToolResult
     from patter.environment import Environment
+    from patter.errors import PatterError
+    from patter.tools import Tool
 
 
 def give_tools(
@@ -51,3 +54,19 @@ def give_tools(
         breakers=breakers,
     )
     voice.specs = voice.tools.specs
+    if agent.mcp_servers:
+        _list_servers(agent, voice, voice.tools, call)
+
+
+def _list_servers(agent: Agent, voice: Voice, runner: ToolRunner, call: Call) -> None:
+    """Begin to list the MCP servers: beside the greeting, and shown to the model as they come."""
+    from patter.call.mcp_tools import MCPTools
+
+    def add(tools: Sequence[Tool]) -> None:
+        runner.add(tools)
+        voice.specs = runner.specs
+
+    def failed(host: str, error: PatterError) -> None:
+        call.events.emit("failed", CallFailure("tools", f"MCP server {host}", error))
+
+    runner.list_servers(MCPTools(agent.mcp_servers, add, failed))

@@ -131,9 +131,9 @@ class ProviderWarmed:
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """A part of a call that failed: which provider, with which reference, and how."""
+    """A part of a call that failed: which provider, with which reference, and how; "tools" is an MCP server."""
 
-    kind: ProviderKind | Literal["core"]
+    kind: ProviderKind | Literal["core", "tools"]
     reference: str
     error: BaseException
 
