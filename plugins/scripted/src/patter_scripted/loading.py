@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from patter.errors import ConfigError
 from patter_scripted.script import Script
 
-LARGEST_FILE: Final = 1 << 20
+#: in bytes; the reader of YAML takes some seconds for a megabyte
+LARGEST_FILE: Final = 128 * 1024
 BOOKING: Final = Path(__file__).with_name("booking.yaml")
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}\Z")
