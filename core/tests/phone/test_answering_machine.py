@@ -12,7 +12,7 @@ from outgoing import GREETING, Outgoing
 from parking import Log
 
 from patter.errors import ProviderError
-from patter.providers.carrier import CallStatus
+from patter.providers.carrier import CallStatus, Carrier
 
 MESSAGE = "This is Acme. Please call us back."
 
@@ -140,6 +140,20 @@ async def test_a_message_that_cannot_be_left_ends_the_call(
     assert "not now" in summary.reason
     assert outgoing.carrier.hung_up == [dialled.carrier_call_id]
     assert (await calling).outcome == "answered"
+
+
+async def test_a_carrier_that_cannot_speak_hangs_up_on_the_machine(
+    outgoing: Outgoing, simcall: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calling, dialled = await outgoing.place(voicemail_message=MESSAGE)
+    monkeypatch.setattr(type(outgoing.carrier), "speak_and_hangup", Carrier.speak_and_hangup)
+    async with simcall(dialled=dialled) as call:
+        outgoing.detects(dialled, "machine")
+        summary = await call.ended(within_s=2)
+    assert (summary.outcome, summary.voicemail, call.heard) == (CallStatus.FAILED, False, "")
+    assert outgoing.carrier.hung_up == [dialled.carrier_call_id]
+    assert "cannot leave a message" in caplog.text
+    await calling
 
 
 @pytest.mark.parametrize("at_s", [1.0, 4.0])

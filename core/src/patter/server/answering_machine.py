@@ -76,12 +76,23 @@ async def is_for_the_agent(
         detection = line.call.machine_detection
         if detection is None or detection.result != "machine":
             return True
-        await release(line)
-        await _leave_message(line)
+        await _instead_of_the_agent(line, release)
         return False
     finally:
         open_media.cancel()
         await asyncio.gather(open_media, return_exceptions=True)
+
+
+async def _instead_of_the_agent(line: Line, release: Callable[[Line], Awaitable[None]]) -> None:
+    """Leave the message, and release the agent's providers beside it: not before, a machine records already."""
+    releasing = asyncio.ensure_future(release(line))
+    try:
+        await _leave_message(line)
+    finally:
+        # Not cut short by whoever ends the call meanwhile: half of the providers would stay open.
+        await asyncio.wait({releasing})
+        if not releasing.cancelled() and (error := releasing.exception()) is not None:
+            logger.error("call %s: releasing its providers failed", line.call.id, exc_info=error)
 
 
 async def _verdict(line: Line, open_media: asyncio.Future[None]) -> None:

@@ -148,6 +148,22 @@ class CarrierConformance(Conformance):
 
         self.run(server, check)
 
+    def test_what_the_record_declares_the_carrier_does(self, server: Server) -> None:
+        async def check(subject: Subject) -> None:
+            record, carrier = subject.record, subject.make()
+            assert isinstance(record, CarrierRecord)
+            declared = {
+                "send_dtmf": record.dtmf_out,
+                "start_recording": record.recording,
+                "speak_and_hangup": record.speaks,
+            }
+            own = {name: getattr(type(carrier), name) is not getattr(Carrier, name) for name in declared}
+            missing = [name for name, promised in declared.items() if promised and not own[name]]
+            assert missing == []
+            await closed(carrier)
+
+        self.run(server, check)
+
     def test_a_webhook_without_a_signature_is_refused_before_anything_else(self, server: Server) -> None:
         async def check(subject: Subject) -> None:
             carrier, host = subject.make(), RefusingHost()
