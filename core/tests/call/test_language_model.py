@@ -80,7 +80,7 @@ async def test_text_before_a_tool_call_stands_in_the_history_once(simcall: Any) 
 
 
 @pytest.mark.behaviour("LM-06", "TN-08")
-@pytest.mark.parametrize("heard_ms", [1_500, 6_000])
+@pytest.mark.parametrize("heard_ms", [400, 1_500, 2_700, 3_300, 3_700, 4_500, 6_000, 7_000])
 async def test_what_was_not_heard_of_it_leaves_the_history_also_before_a_tool_call(
     simcall: Any, heard_ms: int
 ) -> None:
@@ -99,15 +99,40 @@ async def test_what_was_not_heard_of_it_leaves_the_history_also_before_a_tool_ca
     told = [one.content for one in request if one.role == "assistant" and one.content]
     assert " ".join(told) == line.text
     assert f"{MOMENT} {FREE}".startswith(line.text)
-    if heard_ms == 1_500:
-        assert told == [calling.content]
-        assert 0 < len(line.text) < len(MOMENT)
-    else:
-        assert calling.content == MOMENT
+    assert line.text
+    assert calling.content == line.text[: len(MOMENT)]
+    if heard_ms <= 1_500:
+        assert len(line.text) < len(MOMENT)
+    if heard_ms >= 6_000:
         assert len(line.text) > len(MOMENT)
     # the call and its result stay together
     after = request[request.index(calling) + 1]
     assert (after.role, after.tool_call_id) == ("tool", calling.tool_calls[0].id)
+
+
+@pytest.mark.behaviour("LM-06")
+@pytest.mark.parametrize(
+    ("heard", "contents_of_calls", "rest"),
+    [
+        ([], ["", ""], []),
+        (["One mo"], ["One mo", ""], []),
+        (["", "Still at it."], ["", "Still at it."], []),
+        (["One moment.", "Still at it.", "It is", "four."], ["One moment.", "Still at it."], ["It is four."]),
+    ],
+)
+def test_each_heard_part_stands_where_it_was_said(heard: Any, contents_of_calls: Any, rest: Any) -> None:
+    conversation = Conversation("The rules.")
+    conversation.user(1, "What is two and two?", 0)
+    for number, text in enumerate(["One moment.", "Still at it."]):
+        calls = (ToolCall(f"c{number}", "add", "{}"),)
+        results = [Message("tool", "4", tool_call_id=f"c{number}")]
+        conversation.tool_calls(1, Message("assistant", text, calls), results)
+    conversation.agent(1, heard, 0, interrupted=True)
+    history = conversation.history
+    assert [one.content for one in history if one.tool_calls] == contents_of_calls
+    assert [one.content for one in history if one.role == "assistant" and not one.tool_calls] == rest
+    lines = [line.text for line in conversation.transcript if line.role == "assistant"]
+    assert lines == ([" ".join(filter(None, heard))] if heard else [])
 
 
 @pytest.mark.behaviour("LM-06")
