@@ -15,6 +15,7 @@ from aiohttp import web
 from hook_server import HookServer, serving
 from running_tools import calling, now, runner
 
+from patter.call.closing import close_provider
 from patter.call.tool_running import ToolRunner
 from patter.errors import ConfigError
 from patter.testing.memory_network import MemoryNetwork
@@ -184,6 +185,29 @@ async def test_a_connection_serves_the_next_call_and_none_is_left() -> None:
         await tools.close()
         await asyncio.sleep(1)
         assert network.connections == ()
+
+
+@in_memory
+async def test_a_handler_that_ignores_its_end_keeps_no_connection_open() -> None:
+    release = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    async with serving("yes") as server:
+        network = asyncio.get_running_loop().network  # type: ignore[attr-defined]
+        tools = runner(webhook(server), Tool("stubborn", "", None, stubborn), call_object=CALL)
+        await tools.run(FRIDAY)
+        waiting = asyncio.create_task(tools.run(calling("stubborn")))
+        await asyncio.sleep(1)
+        await close_provider("tools", tools)  # as the end of a call does
+        await asyncio.sleep(0.1)
+        assert network.connections == ()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 def test_the_url_reaches_neither_model_nor_log(caplog: pytest.LogCaptureFixture) -> None:

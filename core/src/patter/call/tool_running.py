@@ -147,14 +147,12 @@ class ToolRunner:
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=within_s)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
-        await self._webhooks.close()
-        if self._mcp is not None:
-            await self._mcp.close()
+        # side by side: a handler that ignores its cancellation keeps no connection open
+        closing = [self._webhooks.close(), *([] if self._mcp is None else [self._mcp.close()])]
+        await asyncio.gather(_ended(tasks, within_s), *closing)
         return tuple(sorted(task.get_name() for task in tasks if not task.done()))
 
     # -- one round
@@ -325,6 +323,11 @@ class ToolRunner:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # a failure after the deadline is nobody's any more
+
+
+async def _ended(tasks: set[asyncio.Task[Any]], within_s: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=within_s)
 
 
 async def _last_result(steps: Any) -> Any:
