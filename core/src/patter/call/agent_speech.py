@@ -36,16 +36,6 @@ class Chunk:
     marks: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class HandedOut:
-    """Audio that was handed out and may have to be said again."""
-
-    sentence: SpokenSentence
-    start: int
-    end: int
-    payload: bytes
-
-
 class AgentSpeech:
     """The agent turn that is playing or about to.
 
@@ -55,7 +45,7 @@ class AgentSpeech:
         end: the position after the last audio that was added.
         sentences: what it says, in order.
         sending: index of the sentence that is being handed out.
-        tail: what was handed out last and may have to be said again, in order.
+        tail: what was handed out last, with its sentence, and may have to be said again, in order.
         ended: whether it has all its sentences.
         paused: whether it waits to go on.
         begun: whether the connection accepted audio of it.
@@ -68,7 +58,7 @@ class AgentSpeech:
         self.start = self.end = start
         self.sentences: list[SpokenSentence] = []
         self.sending = 0
-        self.tail: deque[HandedOut] = deque()
+        self.tail: deque[tuple[Chunk, SpokenSentence]] = deque()
         self.ended = self.paused = self.begun = False
 
     def open(self, text: str) -> SpokenSentence:
@@ -107,17 +97,18 @@ class AgentSpeech:
     def forget(self, until: int) -> None:
         """Nothing before that position will be said again."""
         tail = self.tail
-        while tail and tail[0].end <= until:
+        while tail and tail[0][0].end <= until:
             tail.popleft()
 
     def rewind(self, back_to: int, emitted: int, bytes_per_sample: int) -> int:
         """Take back what was handed out past `back_to`; returns the position after what was not taken back."""
-        while self.tail and self.tail[-1].end > back_to:
-            last = self.tail.pop()
-            skip = max(0, back_to - last.start)
-            last.sentence.pending.appendleft(last.payload[skip * bytes_per_sample :])
-            emitted = last.start + skip
-            self.sending = self.sentences.index(last.sentence)
+        while self.tail and self.tail[-1][0].end > back_to:
+            last, sentence = self.tail.pop()
+            start = last.end - len(last.payload) // bytes_per_sample
+            skip = max(0, back_to - start)
+            sentence.pending.appendleft(last.payload[skip * bytes_per_sample :])
+            emitted = start + skip
+            self.sending = self.sentences.index(sentence)
         return emitted
 
     def drop_audio(self) -> None:

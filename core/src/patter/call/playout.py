@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from patter.call.agent_speech import AgentSpeech, Chunk, HandedOut, SpokenSentence
+from patter.call.agent_speech import AgentSpeech, Chunk, SpokenSentence
 from patter.call.audio_queue import take
 from patter.call.marks import MARK_EVERY_MS, Marks
 from patter.call.pace_clock import PaceClock
@@ -150,17 +150,16 @@ class Playout:
         if size > room or (size < self._least and not sentence.complete):
             return None
         payload = take(sentence.pending, size * self._unit)
-        clock, tail = self._clock, speech.tail
+        clock, marks, tail = self._clock, self._marks, speech.tail
         clock.start_if_dry(t, emitted)
         self._emitted = end = emitted + size
-        tail.append(HandedOut(sentence, emitted, end, payload))
+        marked = end >= marks.due_at or (size == left and sentence.complete)
+        chunk = Chunk(speech.turn, payload, end, marks.behind(end, clock) if marked else ())
+        tail.append((chunk, sentence))
         # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
-        if tail[0].end <= self._sent - self._repeat:
+        if tail[0][0].end <= self._sent - self._repeat:
             speech.forget(self.heard(t) - self._repeat)
-        marks = self._marks
-        if end >= marks.due_at or (size == left and sentence.complete):
-            return Chunk(speech.turn, payload, end, marks.behind(end, clock))
-        return Chunk(speech.turn, payload, end, ())
+        return chunk
 
     def sent(self, chunk: Chunk, t: float) -> bool:
         """The connection accepted a chunk; True when it is the first of its turn (BI-01)."""

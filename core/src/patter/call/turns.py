@@ -78,7 +78,7 @@ class OpenTurn:
         return Dispatch(self.turn, self.text, self.trigger, restart=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dispatch:
     """Answer this text now; `restart` when it replaces the text of the same turn."""
 
