@@ -57,13 +57,14 @@ def _of_turn(stage: Observed, t: float, report: TurnReport, lines: list[SpokenLi
         whole = " ".join(line.line.text for line in lines)
         yield f"turn {report.turn} says {report.text!r}, which does not begin {whole!r}"
         return
+    if not lines:
+        return
     sent = 0
     for line in lines:
         sent += line.line.words_begun(stage.sent_of(line))
     if len(words) > sent:
         yield f"turn {report.turn} says {report.text!r}, but only {sent} words were sent"
-    if lines:
-        yield from _nothing_skipped(stage, t, report, lines)
+    yield from _nothing_skipped(stage, t, report, lines)
 
 
 def is_beginning(words: list[str], lines: list[SpokenLine]) -> bool:
@@ -108,7 +109,7 @@ def _nothing_skipped(stage: Observed, t: float, report: TurnReport, lines: list[
     first, last = lines[0].start, lines[-1].end
     at = first
     for piece in stage.carrier.pieces:
-        if piece.start >= last or piece.end <= first:
+        if piece.end <= first or piece.start >= last:
             continue
         if piece.start > at:
             yield f"turn {report.turn}: {(piece.start - at) / PER_S:.3f} s were skipped at {piece.plays_at:.3f}"

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 #: one frame of audio (the pacer's grid included), in s
 FRAME_S = 0.02
 TOLERANCE_S = 1e-6
+#: an enum takes its time to look up a member
+LISTENING, ENDED = State.LISTENING, State.ENDED
+#: what is told of speech: whose, and whether it begins
+EDGES = {
+    "user_speech_started": ("user", True),
+    "user_speech_ended": ("user", False),
+    "agent_speech_started": ("agent", True),
+    "agent_speech_ended": ("agent", False),
+}
 #: what may give up a reply of which something was sent, apart from a confirmed interruption
 APPLICATION = ("interrupt", "commit_turn", "announce")
 
@@ -61,7 +70,10 @@ def each_final_once(stage: Observed) -> Iterator[str]:
     conversation = stage.machine.conversation
     answered = [message.content for message in conversation.history if message.role == "user"]
     left = [line.text for line in conversation.transcript if line.unanswered]
-    entries = [[word.rstrip(".") for word in text.split()] for text in (*answered, *left)]
+    entries = [
+        [word.rstrip(".") for word in text.split()] if "." in text else text.split()
+        for text in (*answered, *left)
+    ]
     found = _count([word for words in entries for word in (set(words) if len(words) > 1 else words)])
     for word, times in said.items():
         most = times + longer.get(word, 0)
@@ -91,7 +103,8 @@ def _out_of_order(said: dict[str, int], words: list[str]) -> Iterator[str]:
             continue
         if place < at:
             yield f"{word!r} is out of order in {words}"
-        at = max(at, place)
+        else:
+            at = place
 
 
 def answered_once(stage: Observed) -> Iterator[str]:
@@ -209,16 +222,18 @@ def ends_once(stage: Observed) -> Iterator[str]:
     over = [report.turn for _, report in record.turns]
     if begun != over:
         yield f"replies {begun} were begun and {over} were over"
-    left = {
-        "a turn on the floor": machine.playout.turn is not None,
-        "marks": machine.playout.waiting_marks > 0,
-        "a reply": machine.reply is not None,
-        "a pending interruption": machine.barge_in.pending,
-        "a deadline": machine.deadline(stage.t) is not None,
-        "caller text": bool(machine.turns.unanswered()),
-        "a state that is not the end": machine.state is not State.ENDED,
-    }
-    yield from (f"left over: {what}" for what, there in left.items() if there)
+    left = (
+        ("a turn on the floor", machine.playout.turn is not None),
+        ("marks", machine.playout.waiting_marks > 0),
+        ("a reply", machine.reply is not None),
+        ("a pending interruption", machine.barge_in.pending),
+        ("a deadline", machine.deadline(stage.t) is not None),
+        ("caller text", bool(machine.turns.unanswered())),
+        ("a state that is not the end", machine.state is not ENDED),
+    )
+    for what, there in left:
+        if there:
+            yield f"left over: {what}"
 
 
 def ends_in_time(stage: Observed) -> Iterator[str]:
@@ -237,9 +252,9 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
     snapshot = stage.record.when_quiet
     if snapshot is None:
         return
-    if snapshot.state not in (State.LISTENING, State.ENDED):
+    if snapshot.state not in (LISTENING, ENDED):
         yield f"{stage.script.quiet_s} s after the last event the machine is {snapshot.state.value}"
-    if snapshot.state is not State.LISTENING or stage.script.settings.turn_end == "manual":
+    if snapshot.state is not LISTENING or stage.script.settings.turn_end == "manual":
         return
     record = stage.record
     last_final = max((final.t for final in record.finals if final.accepted), default=0.0)
@@ -254,16 +269,18 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
 
 def told_in_order(stage: Observed) -> Iterator[str]:
     """TN-10: speech begins before it ends, on each side, and a turn is over before it is answered aloud."""
+    moments = stage.record.moments
     speaking = {"user": False, "agent": False}
-    for place, moment in enumerate(stage.record.moments):
-        side, _, what = moment.partition("_speech_")
-        if what == "eos":
+    for place, moment in enumerate(moments):
+        edge = EDGES.get(moment)
+        if edge is None:
             if speaking["agent"]:
-                yield f"a turn was over while the agent spoke: {stage.record.moments[: place + 1]}"
+                yield f"a turn was over while the agent spoke: {moments[: place + 1]}"
             continue
-        if speaking[side] is (what == "started"):
-            yield f"{moment} was told twice: {stage.record.moments[: place + 1]}"
-        speaking[side] = what == "started"
+        side, begins = edge
+        if speaking[side] is begins:
+            yield f"{moment} was told twice: {moments[: place + 1]}"
+        speaking[side] = begins
     if speaking["agent"]:
         yield "the end of the agent's speech was never told"
 
