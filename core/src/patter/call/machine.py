@@ -68,6 +68,7 @@ class SessionMachine:
         self.backchannels = 0
         self._agent = AgentTurns(playout, conversation)
         self._trigger = settings.trigger
+        self._pauses = barge_in.settings.mode == "pause"
         self._ending: EndCall | None = None
         self._drain_deadline: float | None = None
         self._actions: list[Action] = []
@@ -246,7 +247,8 @@ class SessionMachine:
     def _decide(self, decision: Interruption | None, t: float) -> None:
         # a goodbye is not interrupted, whoever speaks (CC-11)
         if decision is None or self.state is _DRAINING:
-            self._pause_if_pending(t)
+            if self._pauses:
+                self._pause_if_pending(t)
             return
         turn = self.reply.reply if self.reply is not None else 0
         self._actions.append(Emit("interruption", decision.outcome_for(turn)))
@@ -258,7 +260,7 @@ class SessionMachine:
 
     def _pause_if_pending(self, t: float) -> None:
         """Mode `pause`: silence while an interruption is pending; the turn is kept (BI-18)."""
-        if self.barge_in.settings.mode != "pause" or not self.barge_in.pending or self.playout.paused:
+        if not self.barge_in.pending or self.playout.paused:
             return
         if self.state is _SPEAKING:
             self.playout.pause(t)

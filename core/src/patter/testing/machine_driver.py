@@ -109,6 +109,10 @@ class MachineClock:
         schedule = self.schedule
         while True:
             at = schedule[0][0] if schedule else inf
+            while at <= self.t:  # no time passes before it
+                _, _, event, argument = heappop(schedule)
+                event(argument)
+                at = schedule[0][0] if schedule else inf
             tick = ceil(self.t * TICKS - 1e-6)
             if tick <= self._ticked:
                 tick = self._ticked + 1
