@@ -113,6 +113,11 @@ class Patter:
     # -- parts that calls are made of
 
     @property
+    def carrier_reference(self) -> Any:
+        """The carrier that was named, in code, file or environment; None for none."""
+        return self._carrier_reference
+
+    @property
     def planner(self) -> Planner:
         """Makes the plans of calls."""
         return self._planner

@@ -113,3 +113,157 @@ def test_says_which_plugins_are_broken_or_in_conflict(patter):
     text = patter("doctor").out
     assert "plugin broken of patter-broken 1.0: disabled (import)" in text
     assert 'Patter(prefer={"stt:ears": "patter-ears"})' in text
+
+
+# -- everything that a call with an agent needs
+
+PARTS = """
+    from patter import CarrierRecord, LLMRecord, STTRecord, TTSRecord, hookimpl
+    from patter.audio.formats import MULAW_8K, AudioFormat
+    from patter.errors import ConfigError
+    from patter.testing.fake_carrier import FakeCarrier
+
+    class Ears:
+        def __init__(self, config, context): ...
+        def input_formats(self):
+            return [MULAW_8K]
+
+    class Voice:
+        def __init__(self, rate: int = 24000):
+            self.rate = rate
+        def output_format(self):
+            return AudioFormat("pcm16", self.rate)
+
+    class Brain:
+        pass
+
+    class Line(FakeCarrier):
+        def webhooks(self):
+            return {"voice": None}
+        def attach(self, host):
+            import os
+            if not os.environ.get("LINE_TOKEN"):
+                raise ConfigError("line: signatures need a token: set LINE_TOKEN")
+
+    @hookimpl
+    def patter_register_stt():
+        return [STTRecord("hear", Ears, config="patter_parts:Config", env={"api_key": "HEAR_KEY"}, endpoints=True)]
+
+    @hookimpl
+    def patter_register_tts():
+        return [TTSRecord("speak", Voice)]
+
+    @hookimpl
+    def patter_register_llm():
+        return [LLMRecord("think", Brain)]
+
+    @hookimpl
+    def patter_register_carrier():
+        return [CarrierRecord("line", Line)]
+
+    def __getattr__(name):
+        from pydantic import SecretStr
+        from patter.plugins import ProviderConfig
+
+        class Config(ProviderConfig):
+            api_key: SecretStr
+
+        if name == "Config":
+            return Config
+        raise AttributeError(name)
+"""
+APP = """
+from patter import Agent
+
+agent = Agent(stt="hear", llm="think", tts="speak")
+odd = Agent(stt="hear", llm="think", tts="speak?rate=12345")
+mute = Agent(llm="think")
+"""
+KEYS = {"HEAR_KEY": "hunter2-hunter2", "LINE_TOKEN": "hunter3-hunter3"}
+PHONE = ("--carrier", "line", "--phone-number", "+15550001234", "--webhook-url", "https://voice.example.com")
+
+
+@pytest.fixture
+def app(patter, tmp_path, monkeypatch):
+    patter.install("patter-parts", PARTS)
+    (tmp_path / "doctors_app.py").write_text(APP, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def test_an_agent_on_a_phone_that_can_carry_calls_has_no_problem(patter, app):
+    found = report(patter, "doctors_app:agent", *PHONE)
+    assert patter.code == 0, found
+    texts = [f"{one['area']}: {one['text']}" for one in found["setup"]]
+    assert texts == [
+        "settings: no settings file",
+        "public address: carriers reach this phone at https://voice.example.com",
+        "carrier: line for ***1234",
+        "carrier: webhook voice: https://voice.example.com/webhooks/line/voice",
+        "stt: hear (HEAR_KEY is set)",
+        "llm: think",
+        "tts: speak",
+        "agent: a pipeline, whose turns are ended by: stt",
+        "audio: stt hear: the line's mulaw at 8000 Hz, untouched",
+        "audio: tts speak: the line's mulaw at 8000 Hz, converted, pcm16 at 24000 Hz",
+    ]
+    text = patter("doctor", "doctors_app:agent", *PHONE).out
+    assert text.endswith("No problems found.\n")
+    assert "hunter" not in text + json.dumps(found)
+
+
+#: what is wrong -> the area that says so, and the setting and next step in its words
+WRONG = {
+    "no address": ("public address", "set --webhook-url, PATTER_WEBHOOK_URL"),
+    "plain http": ("settings", "webhook_url must be https"),
+    "no carrier": ("carrier", "set --carrier, PATTER_CARRIER"),
+    "no number": ("settings", "set phone_number"),
+    "no token": ("carrier", "set LINE_TOKEN"),
+    "no key": ("stt", "set HEAR_KEY"),
+    "no stt": ("agent", "needs an STT: set stt"),
+    "no agent": ("agent", "it has the agents agent, odd, mute"),
+    "odd rate": ("audio", "choose other settings of tts"),
+    "unknown option": ("agent", "did you mean language"),
+    "unknown table": ("settings", "no kind of provider has this name"),
+    "table of nobody": ("settings", "install one, or take [stt.nobody] out"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_each_problem_is_named_with_its_setting_and_the_next_step(patter, app, monkeypatch, wrong):
+    words, target = list(PHONE), "doctors_app:agent"
+    files = {
+        "unknown option": '[agent]\nlangage = "it"\n',
+        "unknown table": "[ears.acme]\nx = 1\n",
+        "table of nobody": "[stt.nobody]\nx = 1\n",
+    }
+    if wrong in files:
+        (app / "patter.toml").write_text(files[wrong], encoding="utf-8")
+    match wrong:
+        case "no address":
+            words = words[:4]
+        case "plain http":
+            words[5] = "http://voice.example.com"
+        case "no carrier":
+            words = words[2:]
+        case "no number":
+            words = [*words[:2], *words[4:]]
+        case "no token":
+            monkeypatch.delenv("LINE_TOKEN")
+        case "no key":
+            monkeypatch.delenv("HEAR_KEY")
+        case "no stt":
+            target = "doctors_app:mute"
+        case "no agent":
+            target = "doctors_app:agnt"
+        case "odd rate":
+            target = "doctors_app:odd"
+    found = report(patter, target, *words)
+    assert patter.code == 1
+    problems = [one for one in found["setup"] if one["problem"]]
+    area, said = WRONG[wrong]
+    assert any(one["area"] == area and said in one["problem"] for one in problems), problems
+    assert "hunter" not in json.dumps(found)
