@@ -144,8 +144,10 @@ class ParkingTTS(FakeTTS):
             async for chunk in super().synthesize(text):
                 yield chunk
         finally:
-            await asyncio.sleep(self.log.takes_s.get("stop tts", 0.0))
-            self.speaking = False
+            try:
+                await asyncio.sleep(self.log.takes_s.get("stop tts", 0.0))
+            finally:  # it may be cancelled here too
+                self.speaking = False
 
     async def close(self) -> None:
         """Close the connection in use."""
