@@ -266,3 +266,26 @@ async def test_a_machine_releases_what_was_made_ready_for_the_agent(
     assert (await calling).outcome == "voicemail"
     assert log.adopted == []
     parking.nothing_is_kept(outgoing.phone, log)
+
+
+async def test_a_call_that_ends_meanwhile_does_not_cut_the_release_short(
+    outgoing: Outgoing, simcall: Any, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def close(self: Any) -> None:
+        await asyncio.sleep(0.5)
+        closed.append(loop.time())
+
+    monkeypatch.setattr(parking.ParkingSTT, "close", close)
+    calling, dialled = await outgoing.place(agent=parking.agent(), voicemail_message=MESSAGE)
+    async with simcall(dialled=dialled):
+        await asyncio.sleep(1)
+        detected = loop.time()
+        outgoing.detects(dialled, "machine")
+        await asyncio.sleep(0.1)
+        assert outgoing.carrier.spoken == [(dialled.carrier_call_id, MESSAGE)]  # not after the release
+        outgoing.ends(dialled)
+    assert (await calling).outcome == "voicemail"
+    assert closed == [pytest.approx(detected + 0.5)]
