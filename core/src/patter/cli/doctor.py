@@ -62,9 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         for option, kind in OPTIONS.items()
         for text in getattr(arguments, option.replace("-", "_"))
     ]
-    problems = (
-        [one for one in (*diagnoses, *findings) if one.problem] or manager.failures or manager.conflicts
-    )
+    reasons = [one.problem for one in diagnoses] + [one.problem for one in findings]
+    problems = any(reasons) or manager.failures or manager.conflicts
     if arguments.json:
         setup = [{"area": one.area, "text": one.text, "problem": one.problem or None} for one in findings]
         print_json({**_as_json(manager, diagnoses, ok=not problems), "setup": setup})
