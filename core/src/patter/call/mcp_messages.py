@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from patter.errors import ProviderError
+from patter.redaction import redact
 
 #: the revision that is offered, and those that an answer may choose: all that begin with `initialize`
 OFFERED: Final = "2025-11-25"
@@ -91,7 +92,7 @@ def result_of(message: Mapping[str, Any], number: int) -> dict[str, Any] | None:
         error = message["error"]
         text = error.get("message") if isinstance(error, dict) else error
         code = error.get("code") if isinstance(error, dict) else None
-        raise ProviderError(f"error {code}: {text}", vendor_code=str(code))
+        raise ProviderError(f"error {_quoted(code)}: {_quoted(text)}", vendor_code=_quoted(code))
     result = message.get("result")
     if not isinstance(result, dict):
         raise ProviderError("an answer without a result")
@@ -142,4 +143,9 @@ def _text(item: Mapping[str, Any]) -> str:
     resource = item.get("resource")
     if isinstance(resource, dict) and isinstance(resource.get("text"), str):
         return str(resource["text"])
-    return f"[{item.get('type', 'unknown')}, which cannot be read aloud]"
+    return f"[{_quoted(item.get('type', 'unknown'))}, which cannot be read aloud]"
+
+
+def _quoted(value: Any) -> str:
+    """A text or number as it is, and nothing of what a server nests without end."""
+    return redact(value) if isinstance(value, str | int) else type(value).__name__

@@ -196,4 +196,6 @@ def _object(text: str, host: str) -> dict[str, Any]:
         raise InputError(f"{host} answered with what is no JSON") from None
     if not isinstance(value, dict) or not isinstance(value.get("text", ""), str):
         raise InputError(f'{host} must answer with {{"text": "…"}}')
+    if "text" in value:  # JSON can spell half a character, which no voice can be sent
+        value["text"] = value["text"].encode("utf-8", "replace").decode()
     return value
