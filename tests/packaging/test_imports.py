@@ -110,7 +110,12 @@ def test_a_plugin_leaves_the_command_line_alone(package):
 
 @pytest.mark.parametrize("package", PROVIDERS, ids=lambda package: package.name)
 def test_a_provider_leaves_the_testing_kit_alone(package):
-    assert shown(one for one in all_imports(package) if one.is_within("patter.testing")) == []
+    """Its simulator's far end is part of that kit; who makes calls with the provider never loads it."""
+    far_end = f"{package.module}.far_end"
+    own = [one for one in all_imports(package) if not one.place.startswith(f"{package.module}/far_end")]
+    assert shown(one for one in own if one.is_within("patter.testing")) == []
+    carrying = [one for one in own if not one.place.startswith(f"{package.module}/simulator")]
+    assert shown(one for one in carrying if one.is_within(far_end)) == []
 
 
 def test_nothing_of_ours_requires_the_gpl_distribution():
