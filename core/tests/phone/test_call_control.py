@@ -192,7 +192,6 @@ async def test_a_message_handler_gets_the_call_if_it_takes_a_second_parameter(
 # -- keys
 
 
-@pytest.mark.behaviour("CC-09")
 async def test_keys_are_pressed_as_given_with_a_pause_between_them(
     simcall: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +215,6 @@ async def test_keys_are_pressed_as_given_with_a_pause_between_them(
     assert pressed == [("0123456789*#ABCDwW", 300), ("1", 0)]
 
 
-@pytest.mark.behaviour("CC-09")
 async def test_keys_of_the_caller_reach_the_hook_once_each_in_order(phone: Any, simcall: Any) -> None:
     keys: list[tuple[str, str]] = []
 
@@ -246,7 +244,6 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.behaviour("CC-10")
 @pytest.mark.parametrize(("numbers", "prefixes", "cases"), ALLOWED)
 async def test_the_lists_hold_for_every_transfer(
     simcall: Any, numbers: Any, prefixes: Any, cases: Any
@@ -274,7 +271,6 @@ async def test_the_lists_hold_for_every_transfer(
         call.carrier.transferred.clear()
 
 
-@pytest.mark.behaviour("CC-10")
 @pytest.mark.parametrize("number", ["5550007777", "the boss", "", "+0555", "sip:", "sip:boss@example.com"])
 async def test_a_number_that_is_none_is_told_to_the_model(phone: Any, simcall: Any, number: str) -> None:
     await phone.start(agent(), port=0)
@@ -290,7 +286,6 @@ async def test_a_number_that_is_none_is_told_to_the_model(phone: Any, simcall: A
     assert (summary.reason, call.heard) == ("no number", "Goodbye.")
 
 
-@pytest.mark.behaviour("CC-10")
 async def test_a_sip_address_is_a_number_where_the_carrier_takes_it(simcall: Any) -> None:
     tools = [CallTool("transfer_call", {"number": "sip:boss@example.com"})]
     async with simcall(replies=[Reply(tools=tools)]) as call:

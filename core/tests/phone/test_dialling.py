@@ -24,7 +24,6 @@ def limit(outgoing: Outgoing, **flags: Any) -> None:
     trunks["fake"] = replace(trunks["fake"], record=replace(trunks["fake"].record, **flags))
 
 
-@pytest.mark.behaviour("CC-01")
 @pytest.mark.parametrize(
     "number", ["15550002222", "+0555000222", "+1555000222x", "+1 555", "", "+1", "sip:", "tel:+15550002222"]
 )
@@ -38,7 +37,6 @@ async def test_a_number_that_is_none_is_refused_before_anything_is_dialled(
     assert outgoing.phone.switchboard.lines() == ()
 
 
-@pytest.mark.behaviour("CC-01")
 async def test_a_sip_address_is_dialled_where_the_carrier_takes_it(outgoing: Outgoing) -> None:
     calling, dialled = await outgoing.place("sip:desk@pbx.example.com")
     assert dialled.request.to == "sip:desk@pbx.example.com"
@@ -49,7 +47,6 @@ async def test_a_sip_address_is_dialled_where_the_carrier_takes_it(outgoing: Out
         await outgoing.phone.call("sip:desk@pbx.example.com")
 
 
-@pytest.mark.behaviour("CC-01")
 async def test_what_is_not_said_of_a_call_has_its_default(outgoing: Outgoing) -> None:
     calling, dialled = await outgoing.place()
     request = dialled.request
@@ -69,7 +66,6 @@ async def test_what_is_not_said_of_a_call_has_its_default(outgoing: Outgoing) ->
     await calling
 
 
-@pytest.mark.behaviour("CC-01")
 async def test_no_ring_timeout_leaves_it_to_the_carrier(outgoing: Outgoing) -> None:
     await outgoing.phone.start(agent(), port=0)
     limit(outgoing, default_ring_s=42.0)
@@ -85,7 +81,6 @@ async def test_no_ring_timeout_leaves_it_to_the_carrier(outgoing: Outgoing) -> N
         await outgoing.phone.call(TO, on_machine_detection="later")
 
 
-@pytest.mark.behaviour("CC-01")
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -105,7 +100,6 @@ async def test_a_call_that_nobody_took_returns_why(
     assert (result.transcript, result.cost, result.machine_detection) == ((), {}, None)
 
 
-@pytest.mark.behaviour("CC-01")
 async def test_a_call_that_was_answered_returns_what_was_said(outgoing: Outgoing, simcall: Any) -> None:
     calling, dialled = await outgoing.place()
     async with simcall(dialled=dialled) as call:
@@ -122,7 +116,6 @@ async def test_a_call_that_was_answered_returns_what_was_said(outgoing: Outgoing
     assert result.machine_detection.result == "human"
 
 
-@pytest.mark.behaviour("CC-01")
 async def test_without_waiting_only_the_id_is_there(outgoing: Outgoing) -> None:
     calling, dialled = await outgoing.place(wait=False)
     result = await calling
