@@ -33,7 +33,10 @@ class WebSocketConnection(CarrierConnection):
 
     def can_open(self, request: web.Request) -> bool:
         """Whether the request is a WebSocket upgrade that can be accepted."""
-        return self._socket.can_prepare(request).ok
+        try:
+            return self._socket.can_prepare(request).ok
+        except ValueError:  # of a key that is no ASCII, which aiohttp lets through
+            return False
 
     async def open(self, request: web.Request) -> web.WebSocketResponse:
         """Accept the upgrade. When the client is gone by then, the connection is one that has ended."""
