@@ -43,7 +43,9 @@ class FakeMediaProtocol(MediaProtocol):
     def parse(self, text: str) -> MediaEvent | None:
         """Read one message. Raises `InputError` for anything malformed or unknown."""
         if len(text) > _LONGEST_MESSAGE:
-            raise InputError(f"a media message of {len(text)} characters; at most {_LONGEST_MESSAGE} are read")
+            raise InputError(
+                f"a media message of {len(text)} characters; at most {_LONGEST_MESSAGE} are read"
+            )
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
