@@ -7,6 +7,7 @@ import pytest
 
 from patter.audio.formats import MULAW_8K, PCM16_8K
 from patter.audio.g711 import mulaw_encode
+from patter.call.input_chain import InputStages
 from patter.call.listening import Listening
 from patter.errors import InputError
 from patter_noise_gate.config import NoiseGateConfig
@@ -103,7 +104,9 @@ def test_a_call_whose_filter_breaks_goes_on_unfiltered(caplog):
             pass
 
     sink = Sink()
-    listening = Listening(MULAW_8K, None, sink, Broken(NoiseGateConfig(high_pass_hz=300)))
+    broken = Broken(NoiseGateConfig(high_pass_hz=300))
+    stages = InputStages(8000, noise_filter=lambda samples: broken.process(samples, 8000))
+    listening = Listening(MULAW_8K, None, sink, stages)
     payloads = [mulaw_encode(frame) for frame in np.split(pcm(voice(0.4)), 20)]
     with caplog.at_level(logging.WARNING):
         for payload in payloads:
