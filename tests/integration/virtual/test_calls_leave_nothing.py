@@ -13,7 +13,9 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -32,6 +34,8 @@ AT_ONCE = 60
 #: what the allocator and the caches of the interpreter may take, in bytes for all calls together, and for one
 MOST_GROWTH = 8 * 1024 * 1024
 MOST_OF_ONE_CALL = 256
+#: how often that is measured
+ROUNDS = 6
 GREETING = "Hi."
 LONG = "We open at nine every day."
 FAKES = {"stt": "fake", "llm": "fake", "tts": "fake", "vad": "fake"}
@@ -264,13 +268,15 @@ async def test_a_call_keeps_no_memory(phone: Any) -> None:
     tracemalloc.start()
     try:
         levels_of_memory = []
-        for _ in range(3):  # in the first one the records that are kept are made anew
+        for _ in range(ROUNDS):
             await calls.play(AT_ONCE)
             gc.collect()
             levels_of_memory.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert levels_of_memory[2] - levels_of_memory[1] < AT_ONCE * MOST_OF_ONE_CALL
+    # What calls keep grows in every round; a table of the interpreter's that doubles its size does so in one.
+    growths = [after - before for before, after in pairwise(levels_of_memory)]
+    assert median(growths) < AT_ONCE * MOST_OF_ONE_CALL, growths
 
 
 async def test_what_a_call_leaves_is_seen(phone: Any) -> None:
