@@ -99,7 +99,14 @@ class LLMRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class RealtimeRecord(Record):
-    """A speech-to-speech engine (RT-15). Provisional until the first real engine uses it."""
+    """A speech-to-speech engine (RT-15).
+
+    `turn_events`: it tells when the caller's speech begins and ends. `client_interrupt`: responses can be asked for and
+    cancelled. `native_greeting`: it protects its first message by itself (RT-23). `truncate`: its conversation can be
+    cut to what was heard, and added to. `reconnect`: a lost session can be made anew with its history. `ack`: it
+    acknowledges settings, so that its turn detection can be guarded and restored. `default`: chosen when an agent names
+    no provider (CF-02).
+    """
 
     kind: ClassVar[ProviderKind] = "realtime"
 
