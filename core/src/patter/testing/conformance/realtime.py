@@ -62,7 +62,9 @@ class RealtimeConformance(ParkingConformance):
         await engine.connect(RealtimeSession("You are a receptionist."))
         audio, step = self.speech(takes), takes.bytes_for_ms(20)
         for start in range(0, len(audio), step):
-            await engine.send_audio(audio[start : start + step])
+            sending = engine.send_audio(audio[start : start + step])
+            if sending is not None:
+                await sending
         events: list[RealtimeEvent] = []
         async with asyncio.timeout(ANSWER_S):
             async for event in engine.receive():
