@@ -99,6 +99,8 @@ class ScriptedSTT(STT):
             if isinstance(event, Exception):
                 self._lost()
                 raise event
+            if self._closed:
+                break  # what it had still to say is nobody's any more
             self._call.told_by_recogniser(event)
             yield event
             self._call.cause = "time"
