@@ -90,6 +90,7 @@ class Record:
     disturbed: bool = False
     frozen: bool = False
     stalls: list[tuple[float, float]] = field(default_factory=list)
+    freezes: list[tuple[float, float]] = field(default_factory=list)
     #: speech that should have stopped the agent and did not
     ignored: list[str] = field(default_factory=list)
     when_quiet: Quiet | None = None

@@ -143,6 +143,7 @@ class Actors:
         """The process does nothing for a while."""
         for call in self._call.exchange.playing.values():
             call.record.disturbed = call.record.frozen = True
+            call.record.freezes.append((self._call.t, self._call.t + seconds))
         self._call.loop.stand_still(seconds)
 
     def on_stall(self, seconds: float) -> None:

@@ -106,9 +106,9 @@ def clear_goes_out(call: PlayedCall) -> Iterator[str]:
     record = call.record
     for t, one in record.interruptions:
         last = record.last_sent.get(one.turn)
-        if one.outcome != "confirmed" or last is None or call.stalls_between(t - FRAME_S, t + FRAME_S):
+        if one.outcome != "confirmed" or last is None or call.gone_by(t + FRAME_S):
             continue
-        if call.gone_by(t + FRAME_S):
+        if call.held_up_between(t - FRAME_S, t + FRAME_S):
             continue
         if not any(last - TOLERANCE_S <= clear <= t + FRAME_S for clear in record.clears):
             yield f"turn {one.turn} was interrupted at {t}, but the clears came at {record.clears}"

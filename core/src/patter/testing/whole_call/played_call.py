@@ -229,6 +229,11 @@ class PlayedCall(Observer):
         """Whether the connection was lost, or closed, by then."""
         return self.line is None or (self.line.gone_at is not None and self.line.gone_at <= t)
 
+    def held_up_between(self, begin: float, end: float) -> bool:
+        """Whether nothing could be sent for a while between two moments."""
+        frozen = any(since <= end and until >= begin for since, until in self.record.freezes)
+        return frozen or self.stalls_between(begin, end)
+
     def says_all(self, reply: int, lines: list[SpokenLine]) -> bool:
         """Whether those lines are all that a turn had to say."""
         return says_all(self, reply, [word for line in lines for word in line.line.text.split()])
