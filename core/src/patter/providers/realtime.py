@@ -73,8 +73,9 @@ class RealtimeEvent:
 
     ==================  ================================================================================
     audio               `audio` in the engine's output format, `response_id`, `item_id`
-    transcript_input    `text` of the caller, `item_id`, `final` (False: a piece that replaces nothing and adds on)
-    transcript_output   `text` of the agent, `response_id`, `item_id`, `final`
+    transcript_input    `text` of the caller, `item_id`, `final` (False: a piece that replaces nothing and adds on;
+                        True: the whole text in place of the pieces, "" when nothing was understood)
+    transcript_output   `text` of the agent, `response_id`, `item_id`, `final` (the same)
     function_call       `call`, `response_id`
     speech_started      `item_id` of the caller's speech, where the vendor names it
     speech_stopped      the same
@@ -155,12 +156,18 @@ class RealtimeEngine(ABC):
 
     # -- each of these belongs to a flag of the record
 
-    async def guard(self) -> None:
-        """Tell it neither to create nor to cancel responses by itself until `restore()` (flag `ack`)."""
+    async def guard(self) -> Mapping[str, Any] | None:
+        """Tell it neither to create nor to cancel responses by itself until `restore()` (flag `ack`).
+
+        May return the turn detection that was sent, as the vendor words it, for the protocol trace.
+        """
         raise NotImplementedError
 
-    async def restore(self) -> None:
-        """Give it back its configured turn detection (flag `ack`); with `patter_decides` both powers stay off."""
+    async def restore(self) -> Mapping[str, Any] | None:
+        """Give it back its configured turn detection (flag `ack`); with `patter_decides` both powers stay off.
+
+        May return what was sent, as `guard` does.
+        """
         raise NotImplementedError
 
     async def request_response(self, exact_text: str = "") -> None:
