@@ -27,21 +27,19 @@ class Watched(MachineDriver):
     ) -> None:
         super().__init__(SessionSettings(first_message=first_message, turn_end=turn_end), replies=replies)
         self.watchdog = CallWatchdog(self.machine, "call_1")
+        self.look_at = self.watchdog.due
         self.tasks: set[str] = set()
         self.tools = SimpleNamespace(busy=False)
         self.lost_replies = 0
         self.lost_chunks = False
         self.repaired: list[float] = []
 
-    def due(self) -> float | None:
-        due = super().due()
-        return None if due is None else min(due, self.watchdog.due)
-
-    def tick(self) -> None:
-        super().tick()
+    def tick(self, deadline: float | None = None) -> None:
+        super().tick(deadline)
         if self.t >= self.watchdog.due:
             before = self.watchdog.repairs
             self.apply(self.watchdog.look(self.t, self.tasks, self.tools))
+            self.look_at = self.watchdog.due
             if self.watchdog.repairs > before:
                 self.repaired.append(self.t)
 

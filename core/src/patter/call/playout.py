@@ -123,29 +123,37 @@ class Playout:
 
     def step(self, t: float) -> list[Chunk]:
         """What may be sent now; at most 200 ms ahead of the pace clock, whatever happened before (PL-02)."""
-        speech = self._speech
+        speech, emitted = self._speech, self._emitted
         chunks: list[Chunk] = []
-        if speech is None or speech.paused or speech.end <= self._emitted:
+        if speech is None or speech.paused or speech.end <= emitted:
             return chunks
         played = self._played(t)
         # what the socket has not taken yet does not count as under way, or a stall would end in a burst
         limit = (played if played < self._sent else self._sent) + self._lead
-        while limit > self._emitted < speech.end:
-            chunk = self._next_chunk(speech, limit - self._emitted, t)
+        while limit > emitted < speech.end:
+            chunk = self._next_chunk(speech, limit - emitted, t)
             if chunk is None:
                 break
             chunks.append(chunk)
+            emitted = self._emitted
         return chunks
 
     def _played(self, t: float) -> int:
         """Position of the pace clock; it waits where the audio ran out."""
-        position = self._clock.at(t)
-        return self._emitted if position is None or position > self._emitted else position
+        clock = self._clock
+        since = clock.since
+        if since is None:
+            return self._emitted
+        position = clock.position + int((t - since) * clock.rate)
+        return position if position < self._emitted else self._emitted
 
     def _next_chunk(self, speech: AgentSpeech, room: int, t: float) -> Chunk | None:
         emitted = self._emitted
-        sentence = speech.to_send(emitted)
+        sentence = speech.sentences[speech.sending]
         left = sentence.start + sentence.samples - emitted
+        if left <= 0:
+            sentence = speech.to_send(emitted)
+            left = sentence.start + sentence.samples - emitted
         size = left if left < self._chunk else self._chunk
         if size > room or (size < self._least and not sentence.complete):
             return None
@@ -172,9 +180,10 @@ class Playout:
         if speech is None or speech.turn != chunk.turn:
             return False
         if not speech.paused:
-            moment = self._clock.moment(start)
-            if moment is None or moment < t:
-                self._clock.start(t, start)  # the socket took it so late that the carrier had run dry
+            clock = self._clock
+            since = clock.since
+            if since is None or since + (start - clock.position) / clock.rate < t:
+                clock.start(t, start)  # the socket took it so late that the carrier had run dry
         first, speech.begun = not speech.begun, True
         return first
 
@@ -204,11 +213,13 @@ class Playout:
         """The heard position at time t; it stands still while no turn has the floor."""
         if self._speech is None:
             return self._heard
-        marks = self._marks
+        marks, clock = self._marks, self._clock
         position = marks.confirmed if marks.confirmed > self._floor else self._floor
-        paced = self._clock.at(t - marks.lag)
-        if paced is not None and paced > position:
-            position = paced
+        since = clock.since
+        if since is not None:
+            paced = clock.position + int((t - marks.lag - since) * clock.rate)
+            if paced > position:
+                position = paced
         if position > self._sent:
             position = self._sent
         if position > self._heard:
@@ -243,8 +254,9 @@ class Playout:
             position, lag = emitted, self._marks.lag
         else:
             return None
-        moment = self._clock.moment(position)
-        return t if moment is None else moment + lag
+        clock = self._clock
+        since = clock.since
+        return t if since is None else since + (position - clock.position) / clock.rate + lag
 
     # -- stopping
 

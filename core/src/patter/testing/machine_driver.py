@@ -8,9 +8,9 @@ text after `llm_s`, each sentence `sentence_s` long.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,10 @@ class Log:
         return [(t, emit.data) for t, emit in self.events if emit.event == event]
 
 
+def _never(_: Any) -> None:
+    """What is scheduled for the end of time."""
+
+
 class MachineClock:
     """The machines of one call and the time they live in; a subclass says what their actions do.
 
@@ -82,7 +86,10 @@ class MachineClock:
 
     Attributes:
         t: the time, in s.
+        schedule: what is to happen, in order, as (time, place in that moment, event, argument).
         frozen_until: the pacer looks at nothing before that.
+        look_at: the pacer's next tick is not later than that, whatever the machines say; in s.
+        cause: what the machine is being told.
     """
 
     def __init__(
@@ -92,68 +99,76 @@ class MachineClock:
             settings, Playout(MULAW_8K), BargeIn(barge_in, strategies), Conversation("You are a test.")
         )
         self.t = 0.0
-        self.schedule: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self.schedule: list[tuple[float, int, Callable[[Any], None], Any]] = [(inf, 0, _never, None)]
         self._order = 0
         self._ticked = 0
         self.frozen_until = 0.0
-        self._deadline: float | None = None
-        self._deadline_known = False
+        self.look_at = inf
+        self.cause = ""
 
     def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
         """Do something at a time."""
         self._order = order = self._order + 1
-        heappush(self.schedule, (t, order, event, argument))
+        insort(self.schedule, (t, order, event, argument))
 
     def run(self, until: float) -> None:
         """Let time pass up to and with `until`, or to the end of the call."""
         schedule = self.schedule
         while True:
-            at = schedule[0][0] if schedule else inf
-            while at <= self.t:  # no time passes before it
-                _, _, event, argument = heappop(schedule)
+            at, t = schedule[0][0], self.t
+            while at <= t:  # no time passes before it
+                _, _, event, argument = schedule.pop(0)
                 event(argument)
-                at = schedule[0][0] if schedule else inf
-            tick = ceil(self.t * TICKS - 1e-6)
+                at = schedule[0][0]
+            tick = ceil(t * TICKS - 1e-6)
             if tick <= self._ticked:
                 tick = self._ticked + 1
             # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
-            while at * TICKS > tick and (due := self.due()) is not None:
-                if due * TICKS - 1e-6 > tick:
-                    tick = ceil(due * TICKS - 1e-6)
-                t = tick / TICKS
-                if t >= at or t > until:
-                    break
-                self.t, self._ticked, self._deadline_known = t, tick, True
-                self.tick()
-                tick += 1
-                at = schedule[0][0] if schedule else inf
+            if at * TICKS > tick:
+                self._tick_until(at, until, tick)
+                at = schedule[0][0]
             if at > until or at == inf:
                 break
-            _, _, event, argument = heappop(schedule)
+            _, _, event, argument = schedule.pop(0)
             if at > self.t:
                 self.t = at
             event(argument)
         if until > self.t:
             self.t = until
 
-    def due(self) -> float | None:
-        """When something is due, as the session reckons it; a frozen process finds out later. None for never."""
-        machine, t = self.machine, self.t
-        self._deadline = due = machine.deadline(t)
-        if due is None:
-            return None
-        playout = machine.playout.due_at(t)
-        if playout is not None and playout < due:
-            due = playout
-        return due if due > self.frozen_until else self.frozen_until
+    def _tick_until(self, at: float, until: float, tick: int) -> None:
+        """Let the pacer tick when something is due: before `at`, when the next event comes, and not after `until`."""
+        schedule, t, frozen_until = self.schedule, self.t, self.frozen_until
+        deadline_at, audio_due_at = self.machine.deadline, self.machine.playout.due_at
+        while at * TICKS > tick:
+            deadline = deadline_at(t)
+            if deadline is None:
+                return
+            due = deadline
+            audio = audio_due_at(t)
+            if audio is not None and audio < due:
+                due = audio
+            if self.look_at < due:
+                due = self.look_at
+            if due < frozen_until:  # a frozen process finds out later
+                due = frozen_until
+            if due * TICKS - 1e-6 > tick:
+                tick = ceil(due * TICKS - 1e-6)
+            t = tick / TICKS
+            if t >= at or t > until:
+                return
+            self.t, self._ticked = t, tick
+            self.tick(deadline)
+            tick += 1
+            at = schedule[0][0]
 
-    def tick(self) -> None:
-        """What the pacer does."""
+    def tick(self, deadline: float | None = None) -> None:
+        """What the pacer does; `deadline` is the machine's, where that is known."""
         machine, t = self.machine, self.t
         playout = machine.playout
-        # one that comes with the audio sent now, such as the gate's, lies ahead
-        deadline = self._deadline if self._deadline_known else machine.deadline(t)
-        self._deadline_known = False
+        self.cause = "time"
+        if deadline is None:  # one that comes with the audio sent now, such as the gate's, lies ahead
+            deadline = machine.deadline(t)
         if self.takes_audio():
             for chunk in playout.step(t):
                 self.send(chunk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import heapify
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +56,10 @@ class Stage(MachineClock, Observer):
         script = self.script
         events = script.events
         handlers = {what: getattr(self, "on_" + what) for what in {what for _, what, _ in events}}
-        self.schedule += [
+        self.schedule[:0] = [
             (t, order, handlers[what], argument)
             for order, (t, what, argument) in enumerate(events, -len(events))
         ]
-        heapify(self.schedule)
         self.put(script.hangs_up_at, self.on_hang_up)
         self._told("started", None)
         self.apply(self.machine.started(0.0))
@@ -176,11 +174,6 @@ class Stage(MachineClock, Observer):
         if self.wire.blocked_since is not None and self.t >= self.frozen_until:
             self.tick()
         self.put(ceil((self.t + LOOK_S) * TICKS - 1e-6) / TICKS, self._look_at_socket)
-
-    def tick(self) -> None:
-        """What the pacer does."""
-        self.cause = "time"
-        MachineClock.tick(self)
 
     def takes_audio(self) -> bool:
         """Whether the socket takes data; one that takes none for 5 s ends the call, as in the session."""
