@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from patter.metrics import CallMetrics, InterruptionMetrics, TurnMetrics
     from patter.providers.carrier import CallStatus
     from patter.providers.llm import Message, ToolSpec
     from patter.records import ProviderKind
@@ -69,7 +70,8 @@ class TurnReport:
     """An agent turn that ended.
 
     `text` is what the caller heard of it (TN-08), or "[interrupted]" when it was stopped before a word was heard
-    (TN-09). Times are ms; None where the turn did not get that far.
+    (TN-09). Times are ms; None where the turn did not get that far. `latency_ms` is that of `metrics`, which has the
+    rest and the breakdown; `timings` are moments since the commit of the caller's turn.
     """
 
     turn: int
@@ -79,6 +81,7 @@ class TurnReport:
     heard_ms: float
     latency_ms: float | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    metrics: TurnMetrics | None = None
 
     @property
     def heard_text(self) -> str:
@@ -90,7 +93,7 @@ class TurnReport:
 class BargeInOutcome:
     """An interruption that was confirmed or dropped. `detection_delay_ms` counts from the speech start.
 
-    `requested`: the application stopped the agent, whoever spoke.
+    `requested`: the application stopped the agent, whoever spoke. `metrics` is there when it was confirmed.
     """
 
     turn: int
@@ -98,6 +101,7 @@ class BargeInOutcome:
     transcript: str
     detection_delay_ms: float
     requested: bool = False
+    metrics: InterruptionMetrics | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,8 @@ class CallSummary:
     """What `patter_call_ended` gets.
 
     `leaks` names what the teardown ledger found still open, `lost_frames` counts caller frames dropped because the
-    STT was slow. `voicemail`: a machine answered and got the message that was meant for it.
+    STT was slow. `voicemail`: a machine answered and got the message that was meant for it. `latency` has the figures of
+    the turns, `metrics` the same and others as plain data.
     """
 
     call_id: str
@@ -173,3 +178,4 @@ class CallSummary:
     lost_frames: int = 0
     leaks: tuple[str, ...] = ()
     voicemail: bool = False
+    latency: CallMetrics | None = None

@@ -30,6 +30,8 @@ PartName = Literal[
 #: the parts in the order in which they are shown
 PARTS: tuple[PartName, ...] = get_args(PartName)
 
+Moments = tuple[tuple[PartName, float | None], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -102,17 +104,10 @@ def breakdown(times: TurnTimes, settings: Settings) -> Breakdown:
     began = times.base - silence_s
     ended = times.first_audio_sent if times.first_audio_sent is not None else times.ended
     lengths: dict[PartName, float] = dict.fromkeys(PARTS, 0.0)
-    at, moments = began, _moments(times)
-    stands_in = moments[0][0]
-    for index, (name, moment) in enumerate(moments):
-        if moment is None:
-            continue
-        stands_in = moments[min(index + 1, len(moments) - 1)][0]
-        moment = min(moment, ended)
-        if moment > at:
-            lengths[name] += moment - at
-            at = moment
-    lengths[stands_in] += max(0.0, ended - at)
+    at = began
+    for name, moment in _in_order(_moments(times), ended):
+        lengths[name] += max(0.0, moment - at)
+        at = max(at, moment)
     parts = tuple(Part(name, round(lengths[name] * 1000, 1), *settings.of(name)) for name in PARTS)
     return Breakdown(parts, round(max(0.0, ended - began) * 1000, 1), times.first_audio_sent is not None)
 
@@ -124,7 +119,20 @@ def _ended_by_vad(times: TurnTimes) -> bool:
     )
 
 
-def _moments(times: TurnTimes) -> tuple[tuple[PartName, float | None], ...]:
+def _in_order(moments: Moments, ended: float) -> list[tuple[PartName, float]]:
+    """The moments that came, none after the next one, and the end of the part in which the turn was given up."""
+    latest, found = ended, []
+    stood_in = moments[-1][0]
+    for name, moment in reversed(moments):
+        if moment is None:
+            stood_in = name if not found else stood_in
+            continue
+        latest = min(latest, moment)
+        found.append((name, latest))
+    return [*reversed(found), (stood_in, ended)]
+
+
+def _moments(times: TurnTimes) -> Moments:
     """The parts on the way to the first audio, each with the moment at which it ended; some parts come twice."""
     caller = times.caller
     return (

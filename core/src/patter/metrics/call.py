@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from patter.metrics.percentiles import Distribution, distribution
+from patter.metrics.reports import InterruptionMetrics
 from patter.metrics.turns import COMPONENTS, TurnMetrics
 
 
@@ -32,6 +33,7 @@ class CallMetrics:
         bargein: those of `bargein_ms`, over the turns that were interrupted, which enter nothing else.
         interruptions: how often the agent was interrupted.
         backchannels: what was said over the agent without interrupting it.
+        overlaps: the interruptions, in order (MX-07).
         endpoint_signal_missing_count: answers without an end-of-speech signal before them.
         providers: who took part.
     """
@@ -41,6 +43,7 @@ class CallMetrics:
     bargein: Distribution = field(default_factory=Distribution)
     interruptions: int = 0
     backchannels: int = 0
+    overlaps: tuple[InterruptionMetrics, ...] = ()
     endpoint_signal_missing_count: int = 0
     providers: ProviderNames = field(default_factory=ProviderNames)
 
@@ -55,6 +58,7 @@ class CallMetrics:
             "turn_count": self.turn_count,
             "interruptions": self.interruptions,
             "backchannels": self.backchannels,
+            "overlaps": [asdict(overlap) for overlap in self.overlaps],
             "endpoint_signal_missing_count": self.endpoint_signal_missing_count,
             "providers": asdict(self.providers),
             "latency": {
@@ -68,7 +72,7 @@ class CallMetrics:
 def call_metrics(
     turns: Sequence[TurnMetrics],
     *,
-    interruptions: int = 0,
+    overlaps: Sequence[InterruptionMetrics] = (),
     backchannels: int = 0,
     providers: ProviderNames | None = None,
 ) -> CallMetrics:
@@ -78,8 +82,9 @@ def call_metrics(
         turns=tuple(turns),
         components={name: distribution(getattr(turn, name) for turn in counted) for name in COMPONENTS},
         bargein=distribution(turn.bargein_ms for turn in turns),
-        interruptions=interruptions,
+        interruptions=len(overlaps),
         backchannels=backchannels,
+        overlaps=tuple(overlaps),
         endpoint_signal_missing_count=sum(not turn.has_end_of_speech for turn in turns),
         providers=providers or ProviderNames(),
     )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patter.metrics.turns import TurnMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +60,56 @@ class InterruptionMetrics:
 
 @dataclass(frozen=True, slots=True)
 class STTMetrics:
-    """`stt_metrics`: a turn was understood. `audio_duration` is the caller's speech; None without its end."""
+    """`stt_metrics`: a turn of the caller's was understood.
+
+    `turn` is the agent turn that answers it, `audio_duration` the caller's speech; None without its end.
+    """
 
     turn: int
     provider: str
-    stt_ms: float
+    stt_ms: float | None
     audio_duration: float | None = None
+
+    @classmethod
+    def of(cls, provider: str, figures: TurnMetrics) -> STTMetrics:
+        """From the figures of a turn that begins."""
+        return cls(figures.turn, provider, figures.stt_ms, figures.user_speech_duration_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class LLMMetrics:
-    """`llm_metrics`: the first token of a request came. `ttft` counts from the request; `request` from 1 in a turn."""
+    """`llm_metrics`: the first token of a request came, be it text or a piece of a tool call.
+
+    `ttft` counts from the request, `request` from 1 in each turn.
+    """
 
     turn: int
     provider: str
     ttft: float
     request: int = 1
 
+    @classmethod
+    def of(cls, turn: int, provider: str, ttft_s: float, request: int) -> LLMMetrics:
+        """From a time in s."""
+        return cls(turn, provider, _ms(ttft_s), request)
+
 
 @dataclass(frozen=True, slots=True)
 class TTSMetrics:
-    """`tts_metrics`: the first byte of a sentence came. `ttfb` counts from its request; `sentence` from 1 in a turn."""
+    """`tts_metrics`: the first byte of a sentence came from the voice.
+
+    `ttfb` counts from the request, `sentence` from 1 in each turn.
+    """
 
     turn: int
     provider: str
     ttfb: float
     sentence: int = 1
+
+    @classmethod
+    def of(cls, turn: int, provider: str, ttfb_s: float, sentence: int) -> TTSMetrics:
+        """From a time in s."""
+        return cls(turn, provider, _ms(ttfb_s), sentence)
 
 
 def _ms(seconds: float) -> float:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 TurnKind = Literal["greeting", "reply", "announcement", "idle_prompt"]
 #: the moments of its making that a turn keeps the first of
-Moment = Literal[
-    "llm_request", "first_token", "first_sentence", "tts_request", "tts_first_byte", "first_audio"
-]
+Moment = Literal["llm_request", "first_token", "tts_request", "tts_first_byte", "first_audio"]
 #: the components of latency, of which a call has average and percentiles (MX-11)
 COMPONENTS = (
     "stt_ms",
@@ -75,6 +73,12 @@ class TurnTimes:
             return False
         setattr(self, moment, t)
         return True
+
+    def since_commit(self) -> dict[str, float]:
+        """The moments that came, by name, in ms from the commit of the turn."""
+        names = [name for name in self.__slots__ if name not in ("committed", "caller")]
+        found = ((name, getattr(self, name)) for name in names)
+        return {name: round((at - self.committed) * 1000, 1) for name, at in found if at is not None}
 
     @property
     def turn_start(self) -> float:
