@@ -16,17 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 ProviderKind = Literal["carrier", "stt", "tts", "llm", "realtime", "vad", "noise_filter", "barge_in"]
 Factory = str | Callable[..., Any]
+#: in the place of a price list: using the provider costs nothing, as on one's own machine
+FREE: Final = "free"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """What every record has.
 
-    `env` maps a field of the configuration to the environment variable that fills it when nothing else does.
+    `env` maps a field of the configuration to the environment variable that fills it when nothing else does. `prices`
+    is the price list of a provider that is paid by use, as ``"package:prices.json"``, or `FREE`; it is read when a cost
+    is computed. Without one its use is counted and costs 0 (CO-01). Its `name` is also the key that costs go by.
     """
 
     kind: ClassVar[ProviderKind]
@@ -37,6 +41,7 @@ class Record:
     env: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
     description: str = field(default="", kw_only=True)
+    prices: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class CarrierRecord(Record):
     """A telephone carrier. Core asks these flags and never the carrier's name (CC-18).
 
     `stream` is the encoding and rate (Hz) of its media where all calls have the same, such as ``("mulaw", 8000)``:
-    with it a call's providers can be made and warmed while the phone rings.
+    with it a call's providers can be made and warmed while the phone rings. `billing_increment_s`: calls are billed in
+    whole steps of so many seconds (CO-03). `reports_bill`: what it billed for a call can be asked for (CO-08).
     """
 
     kind: ClassVar[ProviderKind] = "carrier"
@@ -60,6 +66,7 @@ class CarrierRecord(Record):
     stream: tuple[str, int] | None = field(default=None, kw_only=True)
     default_ring_s: float = field(default=60.0, kw_only=True)
     billing_increment_s: int = field(default=1, kw_only=True)
+    reports_bill: bool = field(default=False, kw_only=True)
     simulator: str | None = field(default=None, kw_only=True)
 
 
@@ -68,7 +75,7 @@ class STTRecord(Record):
     """Speech recognition.
 
     `endpoints` says that it closes utterances by itself (TN-21), `reconnects` that it makes a lost connection anew by
-    itself; for the others core does (SP-02).
+    itself; for the others core does (SP-02). `reports_bill`: what it billed for a call can be asked for (CO-08).
     """
 
     kind: ClassVar[ProviderKind] = "stt"
@@ -77,6 +84,7 @@ class STTRecord(Record):
     interims: bool = field(default=False, kw_only=True)
     word_times: bool = field(default=False, kw_only=True)
     reconnects: bool = field(default=False, kw_only=True)
+    reports_bill: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

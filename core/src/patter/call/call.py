@@ -10,6 +10,7 @@ from patter.call.events import EventStream
 from patter.call.transfer_policy import TransferPolicy
 from patter.call.types import ConversationState
 from patter.errors import InputError
+from patter.metrics.cost_meter import CallMeter
 from patter.plugins import Scope
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Call:
         is_hung_up: this side hung up, or is about to.
         ended: the call is over.
         machine_detection: who answered a dialled call; None until the carrier has said so.
+        meter: counts what providers are paid for.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Call:
         self.carrier_call_id = ""
         self.agent: Agent | None = None
         self.events = EventStream()
+        self.meter = CallMeter(self.events.emit)
         self.scope = Scope()
         self.is_transferred = False
         self.is_hung_up = False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from patter.call.closing import close_provider
 from patter.call.provider_stream import first_within, is_answer
 from patter.errors import AllProvidersFailedError, PartialStreamError, ProviderAuthError, ProviderError
+from patter.metrics.cost_meter import CallMeter
 from patter.providers.llm import LLM, LLMChunk, Message
 
 if TYPE_CHECKING:
@@ -53,12 +54,20 @@ class FallbackLLM(LLM):
         models: their references and the models; the first is preferred.
         call_id: the call, for logs and probes.
         failed: told of each failure, also of those that the caller does not notice.
+        meter: counts what each model was asked and answered.
     """
 
-    def __init__(self, models: Sequence[tuple[str, LLM]], call_id: str, failed: Told) -> None:
+    def __init__(
+        self,
+        models: Sequence[tuple[str, LLM]],
+        call_id: str,
+        failed: Told,
+        meter: CallMeter | None = None,
+    ) -> None:
         self._models = [_Model(reference, llm) for reference, llm in models]
         self._call_id = call_id
         self._failed = failed
+        self._meter = meter or CallMeter()
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -94,9 +103,11 @@ class FallbackLLM(LLM):
                 limited = first_within(stream, FIRST_TOKEN_S, model.reference, is_answer)
                 try:
                     async with aclosing(limited) as chunks:
-                        async for chunk in chunks:
-                            answered = answered or is_answer(chunk)
-                            yield chunk
+                        with self._meter.request(model.llm, messages) as bill:
+                            async for chunk in chunks:
+                                bill.take(chunk)
+                                answered = answered or is_answer(chunk)
+                                yield chunk
                 except ProviderError as error:
                     failure = error
                 else:
@@ -138,11 +149,13 @@ class FallbackLLM(LLM):
         stream = model.llm.stream([PROBE], [], cancel_event=cancelled, call_id=self._call_id)
         try:
             async with aclosing(first_within(stream, FIRST_TOKEN_S, model.reference, is_answer)) as chunks:
-                async for chunk in chunks:
-                    if is_answer(chunk):
-                        model.healthy = True
-                        logger.info("call %s: %s answers again", self._call_id, model.reference)
-                        break
+                with self._meter.request(model.llm, [PROBE]) as bill:
+                    async for chunk in chunks:
+                        bill.take(chunk)
+                        if is_answer(chunk):
+                            model.healthy = True
+                            logger.info("call %s: %s answers again", self._call_id, model.reference)
+                            break
         except ProviderError as error:
             logger.debug("call %s: %s is still failing: %s", self._call_id, model.reference, error)
         finally:

@@ -139,7 +139,8 @@ class Hearing:
             stt = await self._lineup.connect_stt()
             if self._speaking or feed.owes_final:
                 self._lineup.speech_started()  # of the words that wait for it
-            feed.attach(stt, self._lineup.stt_format)
+            audio_format = self._lineup.stt_format
+            feed.attach(stt, audio_format, self._lineup.voice.meter.hears(stt, audio_format))
             async for event in stt.receive():
                 self._stt_event(event)
         except Exception as failure:  # whatever a plugin raises is healed alike (LC-12)

@@ -109,6 +109,7 @@ class Lineup:
             llm_error_message=agent.llm_error_message,
             long_turn_message=agent.long_turn_message,
             long_turn_message_after_s=agent.long_turn_message_after_s,
+            meter=call.meter,
         )
         self.strategies: list[BargeInStrategy] = [
             GuardedStrategy(cast("BargeInStrategy", strategy), part.reference, self.clock)
@@ -202,10 +203,13 @@ class Lineup:
                 models.append((fallback.reference, cast("LLM", self._build_alone(fallback))))
             except PatterError as error:
                 self._report("llm", fallback.reference, error)
-        return FallbackLLM(models, self._call.id, lambda name, error: self._report("llm", name, error))
+        told = lambda name, error: self._report("llm", name, error)  # noqa: E731
+        return FallbackLLM(models, self._call.id, told, self._call.meter)
 
     def _build_alone(self, part: Part) -> object:
-        return build(self._services.manager, part.resolved, self._context, self._call, sources=part.sources)
+        made = build(self._services.manager, part.resolved, self._context, self._call, sources=part.sources)
+        self._call.meter.made(part.resolved.record, part.model, made)
+        return made
 
     def on_hopeless(self, end: Callable[[CallStatus, str], None]) -> None:
         """How to end the call when a provider cannot be healed."""

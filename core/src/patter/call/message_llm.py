@@ -16,7 +16,7 @@ from patter.errors import ProviderError
 from patter.messages import CallerMessage, MessageHandler, MessageWebhook, takes_call
 from patter.plain_functions import is_async
 from patter.providers.llm import LLM, Done, LLMChunk, Message, Text
-from patter.records import LLMRecord
+from patter.records import FREE, LLMRecord
 
 if TYPE_CHECKING:
     from patter.call.call import Call
@@ -35,7 +35,7 @@ def message_record(handler: MessageHandler) -> LLMRecord:
     def make() -> MessageLLM:
         return MessageLLM(handler)
 
-    return LLMRecord("on-message", make)
+    return LLMRecord("on-message", make, prices=FREE)
 
 
 class MessageLLM(LLM):

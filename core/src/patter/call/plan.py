@@ -40,12 +40,13 @@ _PIPELINE: tuple[ProviderKind, ...] = ("stt", "llm", "tts", "noise_filter")
 @dataclass(frozen=True, slots=True)
 class Part:
     """A provider of a plan, its configuration validated once. `key` is equal for equal configurations; no secret
-    shows in it.
+    shows in it. `model` is the one that its configuration names; "" where it has none.
     """
 
     resolved: ResolvedProvider
     sources: ConfigSources
     key: str
+    model: str = ""
 
     @property
     def reference(self) -> str:
@@ -152,7 +153,9 @@ class Planner:
         config = configure(self._manager, resolved, sources)
         if isinstance(record.factory, str):
             import_attribute(record.factory)
-        return Part(resolved, sources, f"{record.name} {config!r}")
+        named = config.get("model") if isinstance(config, Mapping) else getattr(config, "model", None)
+        model = named if isinstance(named, str) else ""
+        return Part(resolved, sources, f"{record.name} {config!r}", model)
 
     async def preload(self, part: Part, context: ProviderContext) -> None:
         """Load what a provider class shares between calls, where it has a `preload(config, context)`."""

@@ -12,7 +12,7 @@ from patter.call.provider_stream import first_within, is_answer
 from patter.call.sentences import SentenceChunker
 from patter.call.types import LLMRequest
 from patter.errors import PartialStreamError, ProviderError
-from patter.providers.llm import Message, Text, ToolCall, ToolCallDelta, Usage
+from patter.providers.llm import Message, Text, ToolCall, ToolCallDelta
 
 if TYPE_CHECKING:
     from patter.call.reply_parts import ReplyParts
@@ -138,13 +138,13 @@ class Answer:
         # a chain of models has a limit for each of them
         limit = None if isinstance(llm, FallbackLLM) else FIRST_TOKEN_S
         async with aclosing(first_within(stream, limit, "the language model", is_answer)) as chunks:
-            async for chunk in chunks:
-                if isinstance(chunk, Text):
-                    await self._take(chunk.content, said)
-                elif isinstance(chunk, ToolCallDelta):
-                    calls.add(chunk)
-                elif isinstance(chunk, Usage):
-                    self._mouth.emit("usage", chunk)
+            with self._voice.meter.request(llm, request.messages) as bill:
+                async for chunk in chunks:
+                    bill.take(chunk)
+                    if isinstance(chunk, Text):
+                        await self._take(chunk.content, said)
+                    elif isinstance(chunk, ToolCallDelta):
+                        calls.add(chunk)
         self._mouth.worked("llm")
         return calls.complete()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from patter.call.prerendered import Prerendered
+from patter.metrics.cost_meter import CallMeter
 
 if TYPE_CHECKING:
     import asyncio
@@ -83,6 +84,7 @@ class Voice:
     guardrails: tuple[Guardrail, ...] = ()
     text_transforms: tuple[Callable[[str], str], ...] = ()
     prerendered: Prerendered = field(default_factory=Prerendered)
+    meter: CallMeter = field(default_factory=CallMeter)
     #: of each kind that has something to take over: set once that is done
     adopting: dict[str, asyncio.Event] = field(default_factory=dict)
 

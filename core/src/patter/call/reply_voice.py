@@ -84,11 +84,12 @@ class Speaker:
         self._mouth.timing(self._reply, "tts_request")
         stream = tts.synthesize(text)
         async with aclosing(first_within(stream, FIRST_BYTE_S, "the voice")) as chunks:
-            async for chunk in chunks:
-                audio = converter.process(chunk)
-                if audio and not self._add(audio, made):
-                    return
-                await self._mouth.room(self._reply)
+            with self._voice.meter.speech(tts, text, made):
+                async for chunk in chunks:
+                    audio = converter.process(chunk)
+                    if audio and not self._add(audio, made):
+                        return
+                    await self._mouth.room(self._reply)
         tail = converter.flush()
         if tail:
             self._add(tail, made)

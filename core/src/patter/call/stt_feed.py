@@ -18,6 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from patter.audio.convert import Converter
+from patter.metrics.cost_meter import AudioUse
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -52,6 +53,7 @@ class STTFeed:
         self._finalize = False
         self._unanswered = False
         self._broken: STT | None = None
+        self._heard = AudioUse(audio_format)
         self._wake = asyncio.Event()
 
     # -- the STT
@@ -66,9 +68,12 @@ class STTFeed:
         """Whether a final is asked for, or about to be, that has not come."""
         return self._finalize or self._unanswered
 
-    def attach(self, stt: STT, audio_format: AudioFormat | None = None) -> None:
-        """The STT is connected, for audio in that format: the backlog goes first."""
+    def attach(
+        self, stt: STT, audio_format: AudioFormat | None = None, heard: AudioUse | None = None
+    ) -> None:
+        """The STT is connected, for audio in that format: the backlog goes first. What it takes is added to `heard`."""
         self._stt = stt
+        self._heard = heard or AudioUse(audio_format or self.format)
         self._direct = not inspect.iscoroutinefunction(stt.send_audio)
         changed = audio_format is not None and audio_format != self.format
         self._converter = Converter(self.format, audio_format) if audio_format and changed else None
@@ -133,10 +138,13 @@ class STTFeed:
 
     def _send_now(self, stt: STT, chunk: bytes) -> None:
         try:
-            stt.send_audio(self._converted(chunk))
+            audio = self._converted(chunk)
+            stt.send_audio(audio)
         except Exception as error:
             self._put_back(chunk)
             self._failed(stt, error)
+        else:
+            self._heard.bytes += len(audio)
 
     def _converted(self, chunk: bytes) -> bytes:
         return chunk if self._converter is None else self._converter.process(chunk)
@@ -168,10 +176,13 @@ class STTFeed:
             await self._ask_final(stt)
             return
         chunk = self._sending = self._next()
+        heard = self._heard
         try:
-            sending = stt.send_audio(self._converted(chunk))
+            audio = self._converted(chunk)
+            sending = stt.send_audio(audio)
             if sending is not None:
                 await sending
+            heard.bytes += len(audio)
         except Exception as error:
             if self._stt is stt:
                 self._put_back(chunk)

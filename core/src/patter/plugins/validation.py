@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from patter.errors import PluginValidationError
 from patter.plugins.hook_rules import ASYNC_HOOKS
-from patter.records import RECORD_TYPES, BargeInRecord, Record
+from patter.records import FREE, RECORD_TYPES, BargeInRecord, Record
 
 if TYPE_CHECKING:
     import pluggy
@@ -23,6 +23,7 @@ PREFIX = "patter_"
 REGISTRATION_HOOKS: dict[str, type[Record]] = {f"{PREFIX}register_{one.kind}": one for one in RECORD_TYPES}
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_REFERENCE_TO_FILE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:\w+(\.\w+)*")
 _REFERENCE_TO_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -133,6 +134,10 @@ def check_record(record: Record, where: str) -> None:
     for setting, variable in variables:
         if not (isinstance(setting, str) and isinstance(variable, str) and variable):
             raise PluginValidationError(f"{where}: env must map settings to names of environment variables")
+    prices: object = record.prices
+    listed = isinstance(prices, str) and (prices == FREE or _REFERENCE_TO_FILE.fullmatch(prices))
+    if prices is not None and not listed:
+        raise PluginValidationError(f"{where}: prices must be 'package:file' or {FREE!r}, not {prices!r}")
     if isinstance(record, BargeInRecord) and isinstance(record.factory, type):
         check_strategy(record.factory, where)
 

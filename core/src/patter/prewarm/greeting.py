@@ -30,11 +30,12 @@ async def render_greeting(
     *,
     language: str = "en",
     transforms: Sequence[Callable[[str], str]] = (),
+    rendered: Callable[[str], object] = len,
 ) -> dict[str, bytes]:
     """Audio in the carrier's format for each sentence of the text, by the sentence as the voice was given it.
 
     A sentence that a hook changes when the call starts has no audio here, and is spoken live; so is one that the voice
-    fails to make. Raises what the voice raises when it makes none.
+    fails to make. Raises what the voice raises when it makes none. `rendered` is told of each sentence that was made.
     """
     made: dict[str, bytes] = {}
     room = carrier_format.bytes_for_ms(LONGEST_S * 1000)
@@ -54,6 +55,7 @@ async def render_greeting(
             break
         if audio is None:
             break
+        rendered(said)
         room -= len(audio)
         made[said] = audio
     return made

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
     from patter.environment import Environment
+    from patter.providers.billing import ReportedBill
 
 
 class CallStatus(StrEnum):
@@ -280,6 +281,14 @@ class Carrier(ABC):
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
         """Speak one message with the carrier's own voice and hang up; False where the carrier cannot (CC-21)."""
         return False
+
+    async def reported_bill(self, carrier_call_id: str) -> ReportedBill | None:
+        """What the carrier says that it billed for a call that is over (CO-08); None while it does not know.
+
+        Asked only where the record says `reports_bill=True`, and again later while the amount is missing. Raises
+        `ProviderError`.
+        """
+        return None
 
     @abstractmethod
     async def close(self) -> None:

@@ -63,7 +63,12 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Billed tokens. `estimated` when the vendor gave no figure and characters / 4 stand in (CO-07)."""
+    """Billed tokens of one request; of several in one stream the last one counts.
+
+    `input_tokens` are all of the input: what was read from a cache or written to it is among them, whatever the vendor
+    does. A plugin whose vendor gives no figure sends none; core then tells its observers of one that is `estimated` as
+    characters / 4 (CO-07).
+    """
 
     input_tokens: int
     output_tokens: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
+    from patter.providers.billing import ReportedBill
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +122,10 @@ class STT(ABC):
 
     def interims_wanted(self, wanted: bool) -> None:  # noqa: B027 - optional
         """Whether interims are of use now. For recognisers to which an interim costs a whole decode."""
+
+    async def reported_bill(self) -> ReportedBill | None:
+        """What the vendor says that it billed for this object, asked for after `close()` (CO-08).
+
+        Asked only where the record says `reports_bill=True`, and again later while it is None. Raises `ProviderError`.
+        """
+        return None

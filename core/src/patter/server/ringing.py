@@ -58,14 +58,16 @@ class Ringing:
 
     async def _render(self, lineup: Lineup, greeting: str) -> dict[str, bytes]:
         voice = lineup.voice
-        if voice.tts is None:
+        tts = voice.tts
+        if tts is None:
             return {}
         return await render_greeting(
-            voice.tts,
+            tts,
             greeting,
             lineup.carrier_format,
             language=voice.language,
             transforms=voice.text_transforms,
+            rendered=lambda sentence: voice.meter.spoken(tts, sentence),
         )
 
     def take(self, line: Line, plan: CallPlan, stream: AudioFormat) -> Lineup:
