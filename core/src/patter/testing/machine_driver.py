@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from patter.audio.formats import AudioFormat, Encoding
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 MULAW_8K = AudioFormat(Encoding.MULAW, 8000)
 #: ticks of the pacer's grid in a second
-TICKS = 100
+TICKS = 100.0
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class MachineClock:
         self.t = 0.0
         self.schedule: list[tuple[float, int, Callable[[Any], None], Any]] = [(inf, 0, _never, None)]
         self._order = 0
-        self._ticked = 0
+        self._ticked = 0.0
         self.frozen_until = 0.0
         self.look_at = inf
         self.cause = ""
@@ -116,51 +116,50 @@ class MachineClock:
         schedule = self.schedule
         while True:
             at, t = schedule[0][0], self.t
-            while at <= t:  # no time passes before it
-                _, _, event, argument = schedule.pop(0)
-                event(argument)
-                at = schedule[0][0]
-            tick = ceil(t * TICKS - 1e-6)
-            if tick <= self._ticked:
-                tick = self._ticked + 1
-            # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
-            if at * TICKS > tick:
-                self._tick_until(at, until, tick)
-                at = schedule[0][0]
-            if at > until or at == inf:
-                break
+            if at > t:
+                tick = -(-(t * TICKS - 1e-6) // 1.0)  # the float above
+                if tick <= self._ticked:
+                    tick = self._ticked + 1.0
+                # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
+                if at * TICKS > tick:
+                    self._tick_until(at, until, tick)
+                    at = schedule[0][0]
+                if at > until or at == inf:
+                    break
+                if at > self.t:
+                    self.t = at
             _, _, event, argument = schedule.pop(0)
-            if at > self.t:
-                self.t = at
             event(argument)
         if until > self.t:
             self.t = until
 
-    def _tick_until(self, at: float, until: float, tick: int) -> None:
+    def _tick_until(self, at: float, until: float, tick: float) -> None:
         """Let the pacer tick when something is due: before `at`, when the next event comes, and not after `until`."""
-        schedule, t, frozen_until = self.schedule, self.t, self.frozen_until
-        deadline_at, audio_due_at = self.machine.deadline, self.machine.playout.due_at
+        schedule, t, frozen_until, look_at = self.schedule, self.t, self.frozen_until, self.look_at
+        machine = self.machine
+        playout = machine.playout
         while at * TICKS > tick:
-            deadline = deadline_at(t)
+            deadline = machine.deadline(t)
             if deadline is None:
                 return
             due = deadline
-            audio = audio_due_at(t)
+            audio = playout.due_at(t)
             if audio is not None and audio < due:
                 due = audio
-            if self.look_at < due:
-                due = self.look_at
+            if look_at < due:
+                due = look_at
             if due < frozen_until:  # a frozen process finds out later
                 due = frozen_until
-            if due * TICKS - 1e-6 > tick:
-                tick = ceil(due * TICKS - 1e-6)
+            due = due * TICKS - 1e-6
+            if due > tick:
+                tick = -(-due // 1.0)
             t = tick / TICKS
             if t >= at or t > until:
                 return
             self.t, self._ticked = t, tick
             self.tick(deadline)
-            tick += 1
-            at = schedule[0][0]
+            tick += 1.0
+            at, look_at = schedule[0][0], self.look_at
 
     def tick(self, deadline: float | None = None) -> None:
         """What the pacer does; `deadline` is the machine's, where that is known."""

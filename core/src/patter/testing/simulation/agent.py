@@ -28,7 +28,7 @@ class SimulatedAgent:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._playout = stage.machine.playout
-        self._audio = memoryview(pattern())
+        self._audio = pattern()
         self._source = 0
         self._plans: dict[int, ReplyPlan] = {}
         self.cancelled: set[int] = set()
@@ -101,7 +101,7 @@ class SimulatedAgent:
         playout = self._playout
         first = playout.backlog_ms() <= 0
         audio = self._audio[line.start + begin : line.start + end]
-        if playout.add(line.reply, bytes(audio)) and first:
+        if playout.add(line.reply, audio) and first:
             self._stage.kick()
 
     def _made(self, reply: int) -> None:

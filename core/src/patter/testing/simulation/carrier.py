@@ -6,8 +6,12 @@ Nothing here is taken from the engine's own bookkeeping: what a payload is, is r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from patter.testing.simulation.speech import PER_MS, pattern, position_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PER_S = PER_MS * 1000
 #: what a carrier may hold of an agent's audio (PL-02), in s
@@ -61,11 +65,7 @@ class Carrier:
         self._expected = end = start + size
         if end > self.accepted:
             self.accepted = end
-        arrival = t + self.delay_s
-        plays_at = self._empty_at if self._empty_at > arrival else arrival
-        self._empty_at = empty_at = plays_at + size / PER_S
-        if empty_at - arrival > self.most_ahead:
-            self.most_ahead, self.most_ahead_at = empty_at - arrival, t
+        plays_at = self._queue(size, t)
         pieces = self.pieces
         if pieces:
             last = pieces[-1]
@@ -74,6 +74,19 @@ class Carrier:
                 return start
         pieces.append(Played(start, end, plays_at))
         return start
+
+    def tones(self, size: int, t: float) -> None:
+        """Accept so many samples that are no speech."""
+        self._queue(size, t)
+
+    def _queue(self, size: int, t: float) -> float:
+        """Take audio into the buffer; returns when it begins to sound, in s."""
+        arrival = t + self.delay_s
+        plays_at = self._empty_at if self._empty_at > arrival else arrival
+        self._empty_at = empty_at = plays_at + size / PER_S
+        if empty_at - arrival > self.most_ahead:
+            self.most_ahead, self.most_ahead_at = empty_at - arrival, t
+        return plays_at
 
     def mark(self, name: str) -> float:
         """Accept a mark; returns when the audio before it has been played, in s."""
@@ -104,13 +117,14 @@ class Carrier:
             default=0.0,
         )
 
-    def played(self, start: int, end: int, until: float) -> int:
-        """The furthest sample of source [start, end) that has sounded by a time, counted from start; 0 for none."""
-        furthest = start
-        for piece in self.pieces:
-            if piece.end <= furthest or piece.start >= end or piece.plays_at >= until:
-                continue
-            sounded = piece.start + int((until - piece.plays_at) * PER_S + 1e-3)
-            if sounded > furthest:
-                furthest = min(piece.end, sounded, end)
-        return furthest - start
+
+def played(pieces: Iterable[Played], start: int, end: int, until: float) -> int:
+    """The furthest sample of source [start, end) that has sounded by a time, counted from start; 0 for none."""
+    furthest = start
+    for piece in pieces:
+        if piece.end <= furthest or piece.start >= end or piece.plays_at >= until:
+            continue
+        sounded = piece.start + int((until - piece.plays_at) * PER_S + 1e-3)
+        if sounded > furthest:
+            furthest = min(piece.end, sounded, end)
+    return furthest - start

@@ -6,6 +6,7 @@ Drawing touches no machine, so a script is the same whatever the engine does wit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -71,6 +72,8 @@ Event = tuple[float, str, Any]
 #: seeded anew for each script, which costs less than a new one
 _ENVIRONMENT = Environment.seeded(0, SystemClock())
 _LINEUP_NAMES = tuple(LINEUPS)
+#: few differ
+_settings, _barge_in_settings = cache(SessionSettings), cache(BargeInSettings)
 
 
 @dataclass(slots=True)
@@ -210,13 +213,13 @@ def draw(seed: int) -> Script:
     # a word is scaled with it.
     fast = random() < 0.94
     mode = cast("BargeInMode", choose(random, ("cancel", "confirm", "pause")))
-    settings = SessionSettings(
+    settings = _settings(
         first_message=choose(random, ("", "", "Hello there.", "Hello from Acme today.")),
         turn_end=choose(random, ("stt", "stt", "vad", "vad", "manual")),
         can_finalize=random() < 0.9,
     )
     gate_s = choose(random, (0.04, 0.04, 0.1) if fast else (0.25, 0.25, 1.0))
-    barge_in = BargeInSettings(
+    barge_in = _barge_in_settings(
         mode=mode,
         gate_s=gate_s,
         confirm_s=choose(random, (0.4, 1.5)) if fast else 1.5,

@@ -19,7 +19,7 @@ from patter.testing.simulation.heard_checks import heard_problems
 from patter.testing.simulation.idle_checks import idle_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from patter.testing.simulation.observer import Observed
     from patter.testing.simulation.record import Record
@@ -64,47 +64,45 @@ def finals_counted(stage: Observed) -> Iterator[str]:
 
 def each_final_once(stage: Observed) -> Iterator[str]:
     """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
-    finals = [final.text.split() for final in stage.record.finals if final.accepted]
-    said = _count([words[-1].rstrip(".") for words in finals])
-    longer = _count([word for words in finals if len(words) > 1 for word in set(words[:-1])])
+    said: dict[str, int] = {}
+    longer: dict[str, int] = {}
+    for final in stage.record.finals:
+        if final.accepted:
+            words = final.text.split()
+            last = words.pop().rstrip(".")
+            said[last] = said.get(last, 0) + 1
+            for word in set(words) if len(words) > 1 else words:
+                longer[word] = longer.get(word, 0) + 1
     conversation = stage.machine.conversation
     answered = [message.content for message in conversation.history if message.role == "user"]
     left = [line.text for line in conversation.transcript if line.unanswered]
-    entries = [
-        [word.rstrip(".") for word in text.split()] if "." in text else text.split()
-        for text in (*answered, *left)
-    ]
-    found = _count([word for words in entries for word in (set(words) if len(words) > 1 else words)])
+    found: dict[str, int] = {}
+    in_order: list[str] = []
+    for text in answered + left:
+        words = text.split()
+        if "." in text:
+            words = [word.rstrip(".") for word in words]
+        in_order += words
+        for word in set(words) if len(words) > 1 else words:
+            found[word] = found.get(word, 0) + 1
     for word, times in said.items():
         most = times + longer.get(word, 0)
         if not 1 <= found.get(word, 0) <= most:
             yield f"{word!r}, said in {most} finals, is in {found.get(word, 0)} entries: {answered} and {left}"
-    yield from _out_of_order(said, [word for words in entries for word in words])
+    yield from _out_of_order([word for word, times in said.items() if times == 1], in_order)
 
 
-def _count(words: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    known = counts.get
-    for word in words:
-        counts[word] = known(word, 0) + 1
-    return counts
-
-
-def _out_of_order(said: dict[str, int], words: list[str]) -> Iterator[str]:
+def _out_of_order(said_once: list[str], words: list[str]) -> Iterator[str]:
     """What was said once and is there once stands in the order in which it was said."""
-    there = _count(words)
-    places = {
-        word: place for place, (word, times) in enumerate(said.items()) if times == 1 == there.get(word)
-    }
-    at = -1
-    for word in words:
-        place = places.get(word)
-        if place is None:
-            continue
-        if place < at:
+    places = dict.fromkeys(said_once)
+    found = [word for word in words if word in places]
+    if found == said_once:
+        return
+    found = [word for word in found if found.count(word) == 1]
+    expected = [word for word in said_once if word in found]
+    for word, other in zip(found, expected, strict=True):
+        if word != other:
             yield f"{word!r} is out of order in {words}"
-        else:
-            at = place
 
 
 def answered_once(stage: Observed) -> Iterator[str]:

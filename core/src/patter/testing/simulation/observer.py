@@ -28,6 +28,8 @@ MOMENTS = frozenset(
         *("agent_speech_started", "agent_speech_ended"),
     }
 )
+#: the events that say how something came out
+OUTCOMES = frozenset({"transcript_final", "turn_ended", "interruption"})
 
 
 class Observed(Protocol):
@@ -76,15 +78,8 @@ class Observer:
         self._accepted = AcceptedFinals()
         self._speaking = False
         self._turn = 0
-        self._noted: dict[type[Any], Callable[[Any], None]] = {
-            StartReply: self._reply_started,
-            CancelReply: self._reply_cancelled,
-            SendClear: self._clear_asked,
-            EndCall: self._call_ended,
-            Finalize: self._final_asked,
-        }
 
-    def note(self, code: int, value: float, words: str, *arguments: object) -> None:
+    def note(self, code: float, value: float, words: str, *arguments: object) -> None:
         """One entry of the event log, whose hash tells whether two runs were the same, and its words for a trace."""
         record = self.record
         record.log += (self.t, code, value)
@@ -135,44 +130,55 @@ class Observer:
         """The machine wants something."""
         if type(action) is Emit:
             self.note_event(action)
-        elif (noted := self._noted.get(type(action))) is not None:
-            noted(action)
+        elif (noted := NOTED.get(type(action))) is not None:
+            noted(self, action)
 
-    def _reply_started(self, start: StartReply) -> None:
+    def note_reply_started(self, start: StartReply) -> None:
+        """A reply is wanted."""
         self.record.started.append((self.t, start))
         self._turn = start.reply
-        self.note(3, start.reply, "  start reply %d (%s) to %r", start.reply, start.kind, start.text)
+        self.note(3.0, start.reply, "  start reply %d (%s) to %r", start.reply, start.kind, start.text)
 
-    def _reply_cancelled(self, action: CancelReply) -> None:
+    def note_reply_cancelled(self, action: CancelReply) -> None:
+        """A reply is not wanted any more."""
         heard = action.reply in self.record.first_sent
         self.record.cancelled.append(Cancelled(self.t, action.reply, self.cause, heard))
-        self.note(4, action.reply, "  cancel reply %d", action.reply)
+        self.note(4.0, action.reply, "  cancel reply %d", action.reply)
 
-    def _clear_asked(self, _: SendClear) -> None:
-        self.note(5, 0, "  clear")
+    def note_clear_asked(self, _: SendClear) -> None:
+        """The carrier's buffer is to be emptied."""
+        self.note(5.0, 0.0, "  clear")
 
-    def _final_asked(self, _: Finalize) -> None:
+    def note_finalize(self, _: Finalize) -> None:
+        """The recogniser is asked for a final."""
         self.record.finalizes.append(self.t)
-        self.note(6, 0, "  finalize")
+        self.note(6.0, 0.0, "  finalize")
 
-    def _call_ended(self, action: EndCall) -> None:
+    def note_end(self, action: EndCall) -> None:
+        """The call is over."""
         self.record.ended.append((self.t, action))
-        self.note(7, 0, "  end: %s", action.reason)
+        self.note(7.0, 0.0, "  end: %s", action.reason)
 
-    def note_event(self, action: Any) -> None:
+    def note_event(self, action: Emit) -> None:
         """The machine tells the observers of the call something."""
         event = action.event
         if event in MOMENTS:
             self.record.moments.append(event)
-        elif event == "transcript_final":
-            self.record.transcribed.append(action.data)
+        elif event in OUTCOMES:
+            self.note_outcome(event, action.data)
+
+    def note_outcome(self, event: str, data: Any) -> None:
+        """One of the events that say how something came out."""
+        record = self.record
+        if event == "transcript_final":
+            record.transcribed.append(data)
         elif event == "turn_ended":
-            self.record.turns.append((self.t, action.data))
+            record.turns.append((self.t, data))
             self._turn = 0
-            self.note(8, action.data.turn, "  turn %d ended: %r", action.data.turn, action.data.text)
-        elif event == "interruption":
-            self.record.interruptions.append((self.t, action.data))
-            self.note(9, action.data.turn, "  interruption %s", action.data.outcome)
+            self.note(8.0, data.turn, "  turn %d ended: %r", data.turn, data.text)
+        else:
+            record.interruptions.append((self.t, data))
+            self.note(9.0, data.turn, "  interruption %s", data.outcome)
 
     # -- what the carrier is sent
 
@@ -180,7 +186,7 @@ class Observer:
         """The carrier took audio: whose it is is read from its bytes, not from what the engine says."""
         t, record = self.t, self.record
         start = self.carrier.media(payload, t)
-        record.log += (t, 1, start)
+        record.log += (t, 1.0, start)
         if record.trace is not None:
             whose = "" if turn is None else f" of turn {turn}"
             record.trace.append(f"{t:9.3f}  → audio{whose} from sample {start}, {len(payload)} bytes")
@@ -195,7 +201,7 @@ class Observer:
         """The carrier took a clear; returns the marks that come back because of it."""
         self.record.clears.append(self.t)
         back = self.carrier.clear(self.t)
-        self.note(2, 0, "→ clear")
+        self.note(2.0, 0.0, "→ clear")
         return back
 
     def _reply_at(self, sample: int) -> int:
@@ -228,3 +234,13 @@ class Observer:
         """The event log and what was said, as one piece to be hashed."""
         said = "\n".join([f"{line.role} {line.text}" for line in self.machine.conversation.transcript])
         return array("d", self.record.log).tobytes() + said.encode()
+
+
+#: what is noted of each kind of action
+NOTED: dict[type[Any], Callable[[Observer, Any], None]] = {
+    StartReply: Observer.note_reply_started,
+    CancelReply: Observer.note_reply_cancelled,
+    SendClear: Observer.note_clear_asked,
+    EndCall: Observer.note_end,
+    Finalize: Observer.note_finalize,
+}

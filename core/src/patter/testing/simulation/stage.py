@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from patter.providers.carrier import CallStatus
 from patter.providers.stt import Final
 from patter.testing.machine_driver import TICKS, MachineClock
 from patter.testing.simulation.agent import SimulatedAgent
-from patter.testing.simulation.observer import Observer
+from patter.testing.simulation.observer import MOMENTS, NOTED, OUTCOMES, Observer
 from patter.testing.simulation.record import Quiet
 from patter.testing.simulation.strategies import LINEUPS
 from patter.testing.simulation.wire import Wire
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 ENDED = State.ENDED
 #: as the session has it (LC-11), in s
 STALLED_S, STALLED_END_S, LOOK_S = 1.0, 5.0, 0.1
+#: the same few words are said again and again
+_final = lru_cache(maxsize=10_000)(Final)
 
 
 class Stage(MachineClock, Observer):
@@ -38,16 +41,9 @@ class Stage(MachineClock, Observer):
         self.wire = Wire(self._reached_carrier, self._clear_reached_carrier)
         self.agent = SimulatedAgent(self)
         self._marks: set[str] = set()
-        self._do: dict[type[Any], Callable[[Any], None]] = {
-            StartReply: self.agent.begin,
-            CancelReply: lambda action: self.agent.cancel(action.reply),
-            SendClear: lambda _: self.wire.clear(self.t),
-        }
 
     def release(self) -> None:
         """Let go of what refers to this call in a circle, so that its memory is free at once, not some time later."""
-        self._do.clear()
-        self._noted.clear()
         self.schedule.clear()
         del self.agent, self.wire
 
@@ -72,7 +68,11 @@ class Stage(MachineClock, Observer):
         if self.t < self.frozen_until:
             self.put(self.frozen_until, getattr(self, f"on_{what}"), argument)
             return False
-        self.note_cause(what, argument)
+        if self.record.trace is None:
+            self.cause = what
+            self.record.happened += 1
+        else:
+            self.note_cause(what, argument)
         return True
 
     # -- the caller, the application, the mishaps
@@ -101,7 +101,7 @@ class Stage(MachineClock, Observer):
         """A final."""
         if self._told("final", text):
             self.note_final(text)
-            self.apply(self.machine.final(Final(text), self.t))
+            self.apply(self.machine.final(_final(text), self.t))
 
     def on_digit(self, digit: str) -> None:
         """The caller presses a key."""
@@ -235,17 +235,30 @@ class Stage(MachineClock, Observer):
         """Carry it out."""
         if not actions:
             return
-        if self.record.ended:
-            self.record.problems.append(f"actions after the end of the call: {actions}")
+        record = self.record
+        if record.ended:
+            record.problems.append(f"actions after the end of the call: {actions}")
         for action in actions:
-            kind = type(action)
-            if kind is Emit:
-                self.note_event(action)
-                continue
-            if (noted := self._noted.get(kind)) is not None:
-                noted(action)
-            if (carry_out := self._do.get(kind)) is not None:
-                carry_out(action)
+            if type(action) is Emit:
+                event = action.event
+                if event in MOMENTS:
+                    record.moments.append(event)
+                elif event in OUTCOMES:
+                    self.note_outcome(event, action.data)
+            elif (carry_out := CARRIED_OUT.get(type(action))) is not None:
+                carry_out(self, action)
+
+    def _start(self, start: StartReply) -> None:
+        self.note_reply_started(start)
+        self.agent.begin(start)
+
+    def _cancel(self, cancel: CancelReply) -> None:
+        self.note_reply_cancelled(cancel)
+        self.agent.cancel(cancel.reply)
+
+    def _clear(self, clear: SendClear) -> None:
+        self.note_clear_asked(clear)
+        self.wire.clear(self.t)
 
     def says_all(self, reply: int, lines: list[SpokenLine]) -> bool:
         """Whether those lines are all that the model said in a turn."""
@@ -255,3 +268,12 @@ class Stage(MachineClock, Observer):
         """Audio was added: send what may be sent now."""
         if not self.record.ended:
             self.tick()
+
+
+#: what is done about each kind of action
+CARRIED_OUT: dict[type[Any], Callable[[Stage, Any], None]] = {
+    **NOTED,
+    StartReply: Stage._start,
+    CancelReply: Stage._cancel,
+    SendClear: Stage._clear,
+}
