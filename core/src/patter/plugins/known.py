@@ -26,7 +26,7 @@ _KINDS_OF_DISTRIBUTIONS: dict[str, dict[str, tuple[ProviderKind, ...]]] = {
     "patter-cartesia": {"cartesia": ("stt", "tts")},
     "patter-deepfilternet": {"deepfilternet": ("noise_filter",)},
     "patter-deepgram": {"deepgram": ("stt", "tts")},
-    "patter-elevenlabs": {"elevenlabs": ("stt", "tts"), "elevenlabs-agents": ("realtime",)},
+    "patter-elevenlabs": {"elevenlabs": ("stt", "tts"), "elevenlabs-convai": ("realtime",)},
     "patter-espeak": {"espeak": ("tts",)},
     "patter-google": {"google": ("llm",), "gemini-live": ("realtime",)},
     "patter-inworld": {"inworld": ("tts",)},

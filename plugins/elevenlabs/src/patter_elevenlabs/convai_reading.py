@@ -1,0 +1,257 @@
+"""The vendor's messages as Patter's events: pure, driven by the caller's clock.
+
+The classic protocol does not say when a response ends, only when one is interrupted. A response is open here from its
+first text or audio until all of its audio would have been played if it had been played as it came: that long the vendor
+itself takes it for speaking, and may interrupt it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from patter.providers.llm import ToolCall
+from patter.providers.realtime import RealtimeEvent, RealtimeUsage, ResponseStatus
+from patter_elevenlabs.convai_messages import LONGEST_NAME, audio_of, code, number, part, text
+
+if TYPE_CHECKING:
+    from patter.audio.formats import AudioFormat
+    from patter.providers.realtime import RealtimeSession
+
+logger = logging.getLogger(__name__)
+
+#: how long after its last audio was to be played a response may still go on, in s
+QUIET_S: Final = 0.5
+#: how long a response may be nothing but text, in s; longer than core waits for a greeting (RT-22)
+TEXT_ALONE_S: Final = 5.0
+#: tool calls that wait for their results; the oldest is forgotten beyond this
+MOST_CALLS: Final = 64
+
+_END_CALL: Final = "end_call"
+_Reader = Callable[[Mapping[str, Any], float], Iterable[RealtimeEvent]]
+
+
+@dataclass(slots=True)
+class _Response:
+    id: str
+    begun: float
+    #: until when its audio plays; None before there is any
+    plays_until: float | None = None
+    text_id: int | None = None
+    has_text: bool = False
+    #: the vendor says that nothing more comes
+    complete: bool = False
+
+    def deadline(self) -> float:
+        if self.plays_until is None:
+            return self.begun + TEXT_ALONE_S
+        return self.plays_until + (0.0 if self.complete else QUIET_S)
+
+
+class ConversationReader:
+    """One conversation. Times are seconds of one clock that never goes back.
+
+    Attributes:
+        calls: the tool calls that wait for a result.
+        reason: why the vendor is about to close, in its own word; "" while it is not.
+    """
+
+    def __init__(self, session: RealtimeSession, gives: AudioFormat, now: float) -> None:
+        self.calls: dict[str, None] = {}
+        self.reason = ""
+        self._session = session
+        self._gives = gives
+        self._billed_until = now
+        self._open: _Response | None = None
+        self._responses = 0
+        #: events up to this one were interrupted
+        self._cut = 0
+        self._half = b""
+        self._greeting = session.first_message if "{{" not in session.first_message else ""
+        self._readers: dict[str, _Reader] = {
+            "audio": self._audio,
+            "agent_response": self._agent_response,
+            "agent_chat_response_part": self._response_part,
+            "agent_response_complete": self._complete,
+            "user_transcript": self._user_transcript,
+            "interruption": self._interruption,
+            "client_tool_call": self._tool_call,
+            "agent_tool_response": self._tool_response,
+            "error": self._error,
+            "client_error": self._error,
+        }
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire()` is to be called; None for never."""
+        return self._open.deadline() if self._open is not None else None
+
+    def read(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        """The events of one message; none for a message that says nothing to Patter."""
+        reader = self._readers.get(message["type"])
+        if reader is not None:
+            yield from reader(message, now)
+
+    def expire(self, now: float) -> Iterator[RealtimeEvent]:
+        """End the response whose time has come."""
+        if self._open is not None and now >= self._open.deadline():
+            yield from self._done("completed", now)
+
+    def end(self, now: float, *, orderly: bool) -> Iterator[RealtimeEvent]:
+        """The socket is closed: an open response is as complete as the close was orderly."""
+        status: ResponseStatus = "completed" if orderly else "failed"
+        yield from self._done(status, now, "" if orderly else self.reason or "connection lost")
+
+    # -- the agent
+
+    def _audio(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        fields = part(message, "audio_event")
+        if self._was_cut(number(fields, "event_id")):
+            return
+        audio = self._whole(audio_of(fields))
+        if not audio:
+            return
+        yield from self._begin(now)
+        response = self._opened
+        began = response.plays_until if response.plays_until is not None else now
+        response.plays_until = max(began, now) + self._gives.duration_ms(len(audio)) / 1000
+        yield RealtimeEvent("audio", audio=audio, response_id=response.id, item_id=response.id)
+
+    def _agent_response(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        fields = part(message, "agent_response_event")
+        said, event_id = text(fields, "agent_response").strip(), number(fields, "event_id")
+        if not said or self._was_cut(event_id):
+            return
+        if self._open is not None and self._open.has_text:
+            if event_id is not None and event_id == self._open.text_id:
+                return
+            yield from self._done("completed", now)
+        yield from self._begin(now)
+        response = self._opened
+        response.has_text, response.text_id = True, event_id
+        yield from self._check_greeting(said)
+        yield RealtimeEvent(
+            "transcript_output", text=said, final=True, response_id=response.id, item_id=response.id
+        )
+
+    def _response_part(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        fields = part(message, "text_response_part")
+        piece = text(fields, "text")
+        if self._was_cut(number(fields, "event_id")):
+            return
+        if fields.get("type") == "start" and self._open is not None and self._open.has_text:
+            yield from self._done("completed", now)
+        if not piece or (self._open is not None and self._open.has_text):
+            return
+        yield from self._begin(now)
+        response = self._opened
+        yield RealtimeEvent("transcript_output", text=piece, response_id=response.id, item_id=response.id)
+
+    def _complete(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        if self._open is not None and self._open.plays_until is not None:
+            self._open.complete = True
+            yield from self.expire(now)
+
+    def _interruption(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        event_id = number(part(message, "interruption_event"), "event_id")
+        if event_id is not None:
+            self._cut = max(self._cut, event_id)
+        if self._open is not None:
+            yield RealtimeEvent("interrupted", response_id=self._open.id, detail="interruption")
+            yield from self._done("cancelled", now, "interruption")
+
+    # -- the caller, tools and failures
+
+    def _user_transcript(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        fields = part(message, "user_transcription_event")
+        said, event_id = text(fields, "user_transcript").strip(), number(fields, "event_id")
+        if said:
+            item = f"user-{event_id}" if event_id is not None else None
+            yield RealtimeEvent("transcript_input", text=said, final=True, item_id=item)
+
+    def _tool_call(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        """Belongs to no response: the agent may speak on, and waits for the result whatever it has said."""
+        fields = part(message, "client_tool_call")
+        name, call_id = (
+            text(fields, "tool_name", LONGEST_NAME),
+            text(fields, "tool_call_id", LONGEST_NAME),
+        )
+        if not name or not call_id or call_id in self.calls:
+            return
+        self.calls[call_id] = None
+        while len(self.calls) > MOST_CALLS:
+            del self.calls[next(iter(self.calls))]
+        arguments = json.dumps(part(fields, "parameters"))
+        yield RealtimeEvent("function_call", call=ToolCall(call_id, name, arguments))
+
+    def _tool_response(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        """The agent has ended the conversation with a tool of the vendor: the call's own tool ends the call."""
+        fields = part(message, "agent_tool_response")
+        if fields.get("tool_name") != _END_CALL or fields.get("tool_type") != "system":
+            return
+        if fields.get("is_error") is True or fields.get("is_called") is False:
+            return
+        self.reason = _END_CALL
+        call_id = text(fields, "tool_call_id", LONGEST_NAME)
+        if call_id and any(tool.name == _END_CALL for tool in self._session.tools):
+            yield RealtimeEvent("function_call", call=ToolCall(call_id, _END_CALL, "{}"))
+
+    def _error(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
+        self.reason = error_code(message)
+        yield RealtimeEvent("error", detail=self.reason)
+
+    # -- responses
+
+    @property
+    def _opened(self) -> _Response:
+        assert self._open is not None
+        return self._open
+
+    def _begin(self, now: float) -> Iterator[RealtimeEvent]:
+        if self._open is not None:
+            return
+        self._responses += 1
+        self._open = _Response(f"response-{self._responses}", now)
+        yield RealtimeEvent("response_started", response_id=self._open.id, item_id=self._open.id)
+
+    def _done(self, status: ResponseStatus, now: float, detail: str = "") -> Iterator[RealtimeEvent]:
+        response, self._open = self._open, None
+        self._half = b""
+        if response is None:
+            return
+        seconds, self._billed_until = now - self._billed_until, now
+        yield RealtimeEvent("usage", usage=RealtimeUsage(seconds=seconds), response_id=response.id)
+        yield RealtimeEvent("response_done", response_id=response.id, status=status, detail=detail)
+
+    def _was_cut(self, event_id: int | None) -> bool:
+        return event_id is not None and event_id <= self._cut
+
+    def _whole(self, audio: bytes) -> bytes:
+        """Whole samples; what is over waits for the next piece."""
+        audio = self._half + audio
+        whole = len(audio) // self._gives.bytes_per_sample * self._gives.bytes_per_sample
+        self._half = audio[whole:]
+        return audio[:whole]
+
+    def _check_greeting(self, said: str) -> Iterator[RealtimeEvent]:
+        """An agent that says something else at first was not allowed to have its first message changed (RT-22)."""
+        asked, self._greeting = self._greeting, ""
+        if asked and _letters(asked) != _letters(said):
+            logger.warning(
+                "the agent began with a message of its own: allow the override of its first message in its settings"
+            )
+            yield RealtimeEvent("error", detail="first_message_not_applied", request="session")
+
+
+def error_code(message: Mapping[str, Any]) -> str:
+    """What the vendor calls a failure."""
+    fields = part(message, "error_event") or part(message, "client_error_event")
+    return code(fields.get("error_type"))
+
+
+def _letters(said: str) -> str:
+    return re.sub(r"\W|_", "", said).casefold()
