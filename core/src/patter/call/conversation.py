@@ -29,6 +29,8 @@ class Conversation:
         self._system = Message("system", system_prompt)
         self._max_history = max_history
         self._entries: list[_Entry] = []
+        self._users: dict[int, _Entry] = {}
+        self._called_tools = False
         self._lines: list[TranscriptEntry] = []
 
     # -- writing
@@ -36,17 +38,17 @@ class Conversation:
     def user(self, turn: int, text: str, at_ms: float) -> None:
         """The caller's text of a turn; a restart of the same turn replaces it (TN-02)."""
         message = Message("user", text)
-        # a restart is of the newest turn, whose entries are the last
-        for entry in reversed(self._entries):
-            if entry.turn == turn and entry.message.role == "user":
-                assert entry.line is not None
-                line = replace(entry.line, text=text)
-                self._lines[self._lines.index(entry.line)] = line
-                entry.message, entry.line = message, line
-                return
+        entry = self._users.get(turn)
+        if entry is not None:
+            assert entry.line is not None
+            line = TranscriptEntry("user", text, entry.line.heard_ms)
+            self._lines[self._lines.index(entry.line)] = line
+            entry.message, entry.line = message, line
+            return
         line = TranscriptEntry("user", text, at_ms)
         self._lines.append(line)
-        self._entries.append(_Entry(turn, message, line))
+        self._users[turn] = entry = _Entry(turn, message, line)
+        self._entries.append(entry)
 
     def change_user(self, turn: int, text: str) -> None:
         """A hook changed the caller's text of a turn; an empty one skips the turn."""
@@ -57,16 +59,19 @@ class Conversation:
 
     def drop_user(self, turn: int) -> None:
         """A hook skipped the turn: it is in the transcript and in no history."""
-        self._entries = [
-            entry for entry in self._entries if entry.turn != turn or entry.message.role != "user"
-        ]
+        dropped = self._users.pop(turn, None)
+        self._entries = [entry for entry in self._entries if entry is not dropped]
 
     def agent(self, turn: int, rounds: Sequence[str], at_ms: float, *, interrupted: bool) -> None:
         """The agent's text of a turn as heard, cut where it called tools; nothing heard writes nothing (TN-09).
 
         In the history each part stands once: what was said before tools were called, in the message that calls them.
         """
-        calls = [one for one in self._entries if one.turn == turn and one.message.tool_calls]
+        calls = (
+            [one for one in self._entries if one.turn == turn and one.message.tool_calls]
+            if self._called_tools
+            else []
+        )
         for number, entry in enumerate(calls):
             heard = rounds[number] if number < len(rounds) else ""
             entry.message = replace(entry.message, content=heard)
@@ -75,7 +80,7 @@ class Conversation:
             return
         line = TranscriptEntry("assistant", text, at_ms, interrupted=interrupted)
         self._lines.append(line)
-        rest = " ".join(filter(None, rounds[len(calls) :]))
+        rest = " ".join(filter(None, rounds[len(calls) :])) if calls else text
         if rest:
             self._entries.append(_Entry(turn, Message("assistant", rest), line))
 
@@ -84,6 +89,7 @@ class Conversation:
 
         The text of `message` is on its way to the caller; `agent` puts what was heard of it in its place.
         """
+        self._called_tools = True
         for entry in (message, *results):
             self._entries.append(_Entry(turn, entry, None))
 
@@ -105,7 +111,7 @@ class Conversation:
     @property
     def history(self) -> tuple[Message, ...]:
         """All entries so far, without the system prompt."""
-        return tuple(entry.message for entry in self._entries)
+        return tuple([entry.message for entry in self._entries])
 
     def messages(self) -> list[Message]:
         """What the model is sent: the system prompt and the newest entries, tool calls with their results (LM-06)."""

@@ -18,7 +18,7 @@ class PaceClock:
     __slots__ = ("position", "rate", "since")
 
     def __init__(self, rate: int) -> None:
-        self.rate = rate
+        self.rate = float(rate)  # which times and positions are reckoned with
         self.since: float | None = None
         self.position = 0
 

@@ -127,15 +127,26 @@ class Playout:
         chunks: list[Chunk] = []
         if speech is None or speech.paused or speech.end <= emitted:
             return chunks
-        played = self._played(t)
+        played, sent = self._played(t), self._sent
         # what the socket has not taken yet does not count as under way, or a stall would end in a burst
-        limit = (played if played < self._sent else self._sent) + self._lead
+        limit = (played if played < sent else sent) + self._lead
+        clock, marks, tail = self._clock, self._marks, speech.tail
         while limit > emitted < speech.end:
-            chunk = self._next_chunk(speech, limit - emitted, t)
-            if chunk is None:
+            sentence = speech.to_send(emitted)
+            left = sentence.start + sentence.samples - emitted
+            size = left if left < self._chunk else self._chunk
+            if size > limit - emitted or (size < self._least and not sentence.complete):
                 break
+            payload = take(sentence.pending, size * self._unit)
+            clock.start_if_dry(t, emitted)
+            self._emitted = emitted = emitted + size
+            marked = emitted >= marks.due_at or (size == left and sentence.complete)
+            chunk = Chunk(speech.turn, payload, emitted, marks.behind(emitted, clock) if marked else ())
             chunks.append(chunk)
-            emitted = self._emitted
+            tail.append((chunk, sentence))
+            # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
+            if tail[0][0].end <= sent - self._repeat:
+                speech.forget(self.heard(t) - self._repeat)
         return chunks
 
     def _played(self, t: float) -> int:
@@ -146,28 +157,6 @@ class Playout:
             return self._emitted
         position = clock.position + int((t - since) * clock.rate)
         return position if position < self._emitted else self._emitted
-
-    def _next_chunk(self, speech: AgentSpeech, room: int, t: float) -> Chunk | None:
-        emitted = self._emitted
-        sentence = speech.sentences[speech.sending]
-        left = sentence.start + sentence.samples - emitted
-        if left <= 0:
-            sentence = speech.to_send(emitted)
-            left = sentence.start + sentence.samples - emitted
-        size = left if left < self._chunk else self._chunk
-        if size > room or (size < self._least and not sentence.complete):
-            return None
-        payload = take(sentence.pending, size * self._unit)
-        clock, marks, tail = self._clock, self._marks, speech.tail
-        clock.start_if_dry(t, emitted)
-        self._emitted = end = emitted + size
-        marked = end >= marks.due_at or (size == left and sentence.complete)
-        chunk = Chunk(speech.turn, payload, end, marks.behind(end, clock) if marked else ())
-        tail.append((chunk, sentence))
-        # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
-        if tail[0][0].end <= self._sent - self._repeat:
-            speech.forget(self.heard(t) - self._repeat)
-        return chunk
 
     def sent(self, chunk: Chunk, t: float) -> bool:
         """The connection accepted a chunk; True when it is the first of its turn (BI-01)."""

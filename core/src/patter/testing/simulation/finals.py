@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from patter.testing.simulation.draw import CAPTIONS
 
 REPEAT_S = 2.0
 
 
+@lru_cache(maxsize=4096)
 def said(text: str) -> str:
     """The words alone, as two finals are compared."""
     return " ".join(text.replace(".", " ").replace("!", " ").lower().split())

@@ -38,7 +38,7 @@ class Stage(MachineClock, Observer):
         strategies = [make() for make in LINEUPS[script.lineup]]
         MachineClock.__init__(self, script.settings, script.barge_in, strategies)
         Observer.__init__(self, script, trace=trace)
-        self.wire = Wire(self._reached_carrier, self._clear_reached_carrier)
+        self.wire = Wire(self.send, self._clear_reached_carrier)
         self.agent = SimulatedAgent(self)
         self._marks: set[str] = set()
 
@@ -186,14 +186,10 @@ class Stage(MachineClock, Observer):
         return False
 
     def send(self, chunk: Chunk) -> None:
-        """Into the outbox."""
+        """Into the outbox; the carrier connection accepts it at once, unless it takes nothing."""
         if self.wire.stalled:
             self.wire.audio(chunk, self.t)
-        else:
-            self._reached_carrier(chunk)
-
-    def _reached_carrier(self, chunk: Chunk) -> None:
-        """The carrier connection accepted a chunk: the carrier plays it, the machine is told."""
+            return
         self.note_audio(chunk.payload, chunk.turn)
         if self.record.ended:
             self.record.problems.append(f"audio was sent at {self.t}, after the end of the call")
