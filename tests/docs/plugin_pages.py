@@ -27,6 +27,7 @@ from patter.plugins import PluginManager, import_attribute
 from patter.plugins.known import TITLES
 from patter.plugins.settings import VARIABLES
 from patter.records import PROVIDER_KINDS, Record
+from patter.telemetry import switch
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "packaging"))
 
@@ -117,6 +118,11 @@ def environment() -> str:
             table(("variable", "same as", "what"), sorted(options)),
             "## Plugins and files",
             table(("variable", "default", "what"), sorted(core)),
+            "## Traces",
+            table(
+                ("variable", "default", "what"),
+                [(code(one.name), one.default, one.help) for one in switch.VARIABLES],
+            ),
             "## Providers",
             (
                 "A provider that needs one that is not set says so when it is resolved; `patter doctor` shows which are set, "

@@ -33,6 +33,7 @@ from patter.server.switchboard import Switchboard
 from patter.server.tokens import MediaTokens
 from patter.server.trunks import make_trunks
 from patter.stall_monitor import StallMonitor
+from patter.telemetry.phone import Telemetry
 
 if TYPE_CHECKING:
     from patter.agent import Agent
@@ -89,6 +90,8 @@ class Patter:
         self._address = PublicAddress(self.settings.webhook_url)
         self._planner = Planner(self.plugins, self._file, environ)
         self._shared = SharedObjectPool()
+        personal_data = self.settings.trace_personal_data
+        self.telemetry = Telemetry(environ, self.environment.clock, personal_data=personal_data)
         self.stall_monitor = StallMonitor(self.environment.clock)
         self._pacer = Pacer(self.environment.clock, self.stall_monitor)
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
@@ -292,6 +295,7 @@ class Patter:
             )
         self.switchboard.trunks.clear()
         await self.warming.close()
+        await self.telemetry.close()
         self._pacer.close()
         self.stall_monitor.stop()
         self._vads.close()

@@ -59,6 +59,11 @@ class PhoneSettings(BaseModel):
         help="Have the carrier record every answered call.",
         variable="PATTER_RECORDING",
     )
+    trace_personal_data: bool = option(
+        False,
+        help="Have traces carry numbers, transcripts and what tools are given, in attributes with a pii segment.",
+        variable="PATTER_OTEL_PII",
+    )
     unavailable_message: str = option(
         UNAVAILABLE,
         help="Spoken when a call is refused or cannot be set up; empty to hang up without a word.",

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,14 @@ EVENTS: dict[str, str] = {
 
 
 class EventStream:
-    """Subscribers of one call. Sync ones run inline, async ones in a bounded group; no exception gets out."""
+    """Subscribers of one call. Sync ones run inline, async ones in a bounded group; no exception gets out.
+
+    Attributes:
+        inside: what subscribers and tasks of the call run inside of, in whoever's step they are called or started.
+    """
 
     def __init__(self) -> None:
+        self.inside: Callable[[], AbstractContextManager[None]] = nullcontext
         self._subscribers: dict[str, list[Callable[[Any], Any]]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(USER_CODE_LIMIT)
@@ -65,14 +71,18 @@ class EventStream:
 
     def emit(self, event: str, data: Any = None) -> None:
         """Tell the subscribers."""
-        for callback in tuple(self._subscribers.get(event, ())):
-            try:
-                result = callback(data)
-            except Exception:
-                logger.exception("a subscriber of %s failed", event)
-                continue
-            if inspect.isawaitable(result):
-                self._start(event, result)
+        subscribers = self._subscribers.get(event)
+        if not subscribers:
+            return
+        with self.inside():
+            for callback in tuple(subscribers):
+                try:
+                    result = callback(data)
+                except Exception:
+                    logger.exception("a subscriber of %s failed", event)
+                    continue
+                if inspect.isawaitable(result):
+                    self._start(event, result)
 
     def _start(self, event: str, result: Any) -> None:
         task = asyncio.ensure_future(self._wait(event, result))

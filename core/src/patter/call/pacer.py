@@ -7,6 +7,7 @@ writer task does the sending, so that only that call can be slowed by its socket
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,8 @@ class Pacer:
         self._batches: list[Batch] = []
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
+        # Not that of the call which starts the timer: it is the timer of all calls.
+        self._context = contextvars.copy_context()
 
     def add(self, call: Paced) -> None:
         """Step a call from now on."""
@@ -78,7 +81,8 @@ class Pacer:
         now = self._clock.monotonic()
         # after a stall the grid starts again at once: ticks are never made up for
         self._next = max(self._next + GRID_S, now)
-        self._timer = asyncio.get_running_loop().call_later(self._next - now, self._tick)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._next - now, self._tick, context=self._context)
 
     def _tick(self) -> None:
         now = self._clock.monotonic()

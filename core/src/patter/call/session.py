@@ -83,8 +83,8 @@ class CallSession:
         self._pacer = parts.pacer
         self._ledger = Ledger()
         self.now = clock.monotonic
-        self._tasks = CallTasks(call.id, self._task_failed)
-        self._notices = CallTasks(call.id, self._task_failed)
+        self._tasks = CallTasks(call.id, self._task_failed, call.events.inside)
+        self._notices = CallTasks(call.id, self._task_failed, call.events.inside)
         self._notice_count = 0
         self.mouth = SessionMouth(call, parts.machine, lineup, self.kick)
         self._hearing = Hearing(self, parts.machine, lineup, self.mouth)

@@ -5,25 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
 
 class CallTasks:
-    """Named tasks that end with the call; a name stands for the task that was started last under it."""
+    """Named tasks that end with the call; a name stands for the task that was started last under it.
 
-    def __init__(self, call_id: str, failed: Callable[[str, Exception], None]) -> None:
+    Each is started inside of `inside()`, for it may be another call's step in which it is.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        failed: Callable[[str, Exception], None],
+        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._call_id = call_id
         self._failed = failed
+        self._inside = inside
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._latest: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, body: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a body until it returns; an exception is reported as a failure of `name`."""
-        task = asyncio.get_running_loop().create_task(
-            self._supervise(name, body), name=f"{self._call_id} {name}"
-        )
+        with self._inside():
+            task = asyncio.get_running_loop().create_task(
+                self._supervise(name, body), name=f"{self._call_id} {name}"
+            )
         self._tasks[task] = name
         self._latest[name] = task
         task.add_done_callback(self._forget)

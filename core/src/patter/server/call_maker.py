@@ -20,6 +20,8 @@ from patter.server.ringing import Ringing
 from patter.server.start_and_end import StartAndEnd
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from patter.agent import Agent
     from patter.audio.formats import AudioFormat
     from patter.call.call import Call
@@ -56,6 +58,10 @@ class PhoneCallMaker:
                 raise ConfigError("there is no default agent: serve(agent), or accept calls with one")
             return self._phone.planner.plan(self._phone.agent)
         return self._phone.planner.plan(self._phone.complete(agent))
+
+    def scope(self, line: Line) -> AbstractContextManager[None]:
+        """The call's traces."""
+        return self._phone.telemetry.call_scope(line)
 
     def hooks(self, call: Call) -> HookDispatcher:
         """The hooks of a call."""

@@ -10,6 +10,8 @@ from patter.call.types import CallSummary
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from patter.agent import Agent
     from patter.call.call import Call
     from patter.call.connection import CarrierConnection, MediaLeg
@@ -35,6 +37,9 @@ class CallMaker(Protocol):
 
     def plan(self, agent: Agent | None) -> CallPlan:
         """The plan of a call with that agent, or with the default one. Raises `ConfigError`."""
+
+    def scope(self, line: Line) -> AbstractContextManager[None]:
+        """What a call's media connection is carried inside of, from its claim to the call's last hook."""
 
     def hooks(self, call: Call) -> HookDispatcher:
         """The hooks of a call: its own, its agent's and the phone's."""

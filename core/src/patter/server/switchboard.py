@@ -266,7 +266,8 @@ class Switchboard:
         line.call.machine_detection = detection
         line.detected.set()
         line.call.events.emit("machine_detected", detection)
-        self._endings.beside(tell_of_detection(line, detection))
+        with line.call.events.inside():
+            self._endings.beside(tell_of_detection(line, detection))
 
     # -- media
 
@@ -286,12 +287,13 @@ class Switchboard:
         if line is None or line.over:
             return
         summary = None
-        try:
-            summary = await self._media.run(line, connection)
-        finally:
-            if summary is None:
-                summary = line.without_session(self._now())
-            await asyncio.shield(self._endings.finish(line, summary))
+        with self._maker.scope(line):
+            try:
+                summary = await self._media.run(line, connection)
+            finally:
+                if summary is None:
+                    summary = line.without_session(self._now())
+                await asyncio.shield(self._endings.finish(line, summary))
 
     # -- the end
 
