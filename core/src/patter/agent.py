@@ -134,6 +134,9 @@ class Agent(BaseModel):
         validate_default=True,  # which makes it read-only
         help="Values for {placeholders} in system_prompt, first_message and idle_prompt.",
     )
+    report_only_initial_ttfb: bool = option(
+        False, help="llm_metrics and tts_metrics come once in a turn, not for each request and sentence."
+    )
     max_history: int = option(
         200, help="Entries of the conversation that the model is sent.", unit="entries", ge=2
     )

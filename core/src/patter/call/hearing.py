@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from patter.call.ledger import Ledger
     from patter.call.lineup import Lineup
     from patter.call.machine import SessionMachine
+    from patter.call.listening import SpeechTaker
     from patter.call.mouth import SessionMouth
+    from patter.call.realtime_bridge import EngineBridge
+    from patter.call.tasks import CallTasks
+    from patter.call.turn_meter import TurnMeter
     from patter.providers.stt import STTEvent
     from patter.providers.vad import VADEvent
 
@@ -40,6 +44,10 @@ class HearingSession(Protocol):
     @property
     def is_ending(self) -> bool:
         """Whether the call is over."""
+
+    @property
+    def turns(self) -> TurnMeter:
+        """Measures the turns of the call."""
 
     def now(self) -> float:
         """The call's clock, in s."""
@@ -71,13 +79,21 @@ class Hearing:
         """Frames that were dropped because the STT did not take them (LC-05)."""
         return self.feed.dropped_frames if self.feed else 0
 
-    def open(self, ledger: Ledger) -> Listening:
-        """The chain that takes the caller's frames."""
+    def start(self, tasks: CallTasks) -> None:
+        """Begin to listen."""
+        if self.feed is not None:
+            tasks.start("stt", self.receive())
+            tasks.start("stt sender", self.feed.run())
+
+    def open(self, ledger: Ledger, engine: EngineBridge | None = None) -> Listening:
+        """The chain that takes the caller's frames, to an STT or to the engine of a realtime call."""
         carrier_format, stages = self._machine.playout.format, self._chain.stages
         heard = carrier_format if stages is None else stages.format
         detector = self._lineup.open_detector(self._vad_event, ledger, heard)
-        stt = None if self.feed is None else self._lineup.voice.pipeline.before_stt(self.feed)
-        return Listening(carrier_format, stt, detector, stages)
+        taker: SpeechTaker | None = engine.open(heard) if engine is not None else None
+        if self.feed is not None:
+            taker = self._lineup.voice.pipeline.before_stt(self.feed)
+        return Listening(carrier_format, taker, detector, stages)
 
     def tap(self, on_sent: OnSent) -> OnSent:
         """`on_sent`, which also tells an echo canceller what was sent; itself where there is none."""
@@ -109,11 +125,15 @@ class Hearing:
             self._repeated.speech_started()
             if self.feed is not None and self.feed.is_attached:
                 self._lineup.speech_started()
-            session.apply(self._machine.speech_started(session.now()))
+            t = session.now()
+            session.turns.caller.speech_started(t)
+            session.apply(self._machine.speech_started(t))
         elif event.kind == "speech_end":
             self._speaking = False
             self._repeated.speech_ended()
-            session.apply(self._machine.speech_ended(session.now()))
+            t = session.now()
+            session.turns.caller.speech_ended(t)
+            session.apply(self._machine.speech_ended(t))
 
     async def receive(self) -> None:
         """Connect and read the STT; again after a reconnect, until healing gives up."""
@@ -160,9 +180,11 @@ class Hearing:
         elif isinstance(event, Interim):
             self._sign_of_speech()
             self._interim = event.text
+            session.turns.caller.speech_heard(t)
             session.apply(self._machine.interim(event.text, t))
         elif isinstance(event, SpeechStarted) and not self._lineup.has_detector:
             self._sign_of_speech()
+            session.turns.caller.speech_started(t)
             session.apply(self._machine.speech_started(t))
 
     def _sign_of_speech(self) -> None:
@@ -187,4 +209,8 @@ class Hearing:
         if self._lost:
             final = replace(final, text=merge(self._lost, final.text))
         self._lost = self._interim = ""
+        turns = self._session.turns
+        counted = turns.finals
         self._session.apply(self._machine.final(final, t))
+        if turns.finals == counted and final.text.strip():
+            turns.caller.dropped(t)

@@ -67,7 +67,7 @@ class LineupServices:
 
 
 class Lineup:
-    """The providers of one call."""
+    """The providers of one call; `parts` are those at work now."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Lineup:
     ) -> None:
         self._call = call
         self._plan = plan
-        self._parts = dict(plan.parts)
+        self.parts = dict(plan.parts)
         self._context = context
         self._services = services
         self._hooks = hooks
@@ -175,7 +175,7 @@ class Lineup:
         return CallPipeline(hooks, context)
 
     def _first(self, kind: ProviderKind) -> object:
-        part = self._parts.get(kind)
+        part = self.parts.get(kind)
         return None if part is None else self._attempt(part)
 
     def _attempt(self, part: Part) -> object:
@@ -187,7 +187,7 @@ class Lineup:
             return None
 
     def _make(self, kind: ProviderKind) -> object:
-        part = self._parts.get(kind)
+        part = self.parts.get(kind)
         return None if part is None else self._build(part)
 
     def _build(self, part: Part) -> object:
@@ -225,7 +225,7 @@ class Lineup:
     @property
     def has_detector(self) -> bool:
         """Whether a VAD finds the caller's speech."""
-        return "vad" in self._parts
+        return "vad" in self.parts
 
     @property
     def stt_format(self) -> AudioFormat:
@@ -244,7 +244,7 @@ class Lineup:
         self, on_event: Callable[[VADEvent], None], ledger: Ledger, heard: AudioFormat
     ) -> SpeechDetector | None:
         """A VAD slot for this call, for audio that comes as `heard`; None without a VAD."""
-        part = self._parts.get("vad")
+        part = self.parts.get("vad")
         if part is None:
             return None
         source = self._services.vads.source(part, heard.rate)
@@ -254,7 +254,7 @@ class Lineup:
         return slot
 
     def _detector_failed(self, error: Exception) -> None:
-        self._call.events.emit("failed", CallFailure("vad", self._parts["vad"].reference, error))
+        self._call.events.emit("failed", CallFailure("vad", self.parts["vad"].reference, error))
         if self._end is not None:
             self._end(CallStatus.FAILED, "voice activity detection failed")
 
@@ -302,7 +302,7 @@ class Lineup:
         the call. An LLM is made anew once in a turn, then that is left to `llm_error_message`; one with fallbacks has
         done all that itself. After a part of a reply was spoken nothing is tried again.
         """
-        part = self._parts[kind]
+        part = self.parts[kind]
         failure = self._report(kind, part.reference, error)
         decision = None
         if self._hooks.has("patter_call_error"):
@@ -342,14 +342,14 @@ class Lineup:
         return failure
 
     async def _switch(self, decision: Switch) -> bool:
-        before = self._parts.get(decision.kind)
+        before = self.parts.get(decision.kind)
         try:
-            self._parts[decision.kind] = self._services.planner.part(decision.kind, decision.reference)
+            self.parts[decision.kind] = self._services.planner.part(decision.kind, decision.reference)
             old = self._replace(decision.kind)
         except PatterError as error:
             logger.error("call %s: cannot switch %s: %s", self._call.id, decision.kind, error)
             if before is not None:
-                self._parts[decision.kind] = before
+                self.parts[decision.kind] = before
             return False
         await close_provider(decision.kind, old)
         return True
@@ -373,7 +373,7 @@ class Lineup:
         try:
             old = self._replace(kind)
         except PatterError as error:
-            self._hopeless(f"{kind} {self._parts[kind].reference} cannot be made anew: {error}")
+            self._hopeless(f"{kind} {self.parts[kind].reference} cannot be made anew: {error}")
             raise
         await close_provider(kind, old)
 

@@ -25,7 +25,8 @@ class SessionMouth:
     def __init__(
         self, call: Call, machine: SessionMachine, lineup: Lineup, audio_added: Callable[[], None]
     ) -> None:
-        self._call = call
+        #: tells the call's observers
+        self.emit = call.events.emit
         self._machine = machine
         self._lineup = lineup
         self._audio_added = audio_added
@@ -97,18 +98,6 @@ class SessionMouth:
         """Tool calls with their results enter the history; what went on until now was no silence (TN-22)."""
         self._machine.conversation.tool_calls(reply, message, results)
         self._machine.silence.count_again(self._lineup.clock.monotonic())
-
-    def emit(self, event: str, data: object = None) -> None:
-        """Tell the call's observers."""
-        self._call.events.emit(event, data)
-
-    def timing(self, reply: int, name: str) -> bool:
-        """Stamp a moment of the reply, in ms from its dispatch; True the first time, and while the reply is wanted."""
-        current = self._machine.reply
-        if current is None or current.reply != reply or name in current.timings:
-            return False
-        current.timings[name] = (self._lineup.clock.monotonic() - current.dispatched_at) * 1000
-        return True
 
     def worked(self, kind: ProviderKind) -> None:
         """A provider has done its work: failures before that do not count any more."""

@@ -40,13 +40,15 @@ _PIPELINE: tuple[ProviderKind, ...] = ("stt", "llm", "tts", "noise_filter")
 @dataclass(frozen=True, slots=True)
 class Part:
     """A provider of a plan, its configuration validated once. `key` is equal for equal configurations; no secret
-    shows in it. `model` is the one that its configuration names; "" where it has none.
+    shows in it. `model` is the one that its configuration names; "" where it has none. `silence_ms` is how long a VAD
+    hears silence before it reports the end of speech, where its configuration says so.
     """
 
     resolved: ResolvedProvider
     sources: ConfigSources
     key: str
     model: str = ""
+    silence_ms: float = 0.0
 
     @property
     def reference(self) -> str:
@@ -153,9 +155,10 @@ class Planner:
         config = configure(self._manager, resolved, sources)
         if isinstance(record.factory, str):
             import_attribute(record.factory)
-        named = config.get("model") if isinstance(config, Mapping) else getattr(config, "model", None)
+        named, silence = _setting(config, "model"), _setting(config, "min_silence_ms")
         model = named if isinstance(named, str) else ""
-        return Part(resolved, sources, f"{record.name} {config!r}", model)
+        silence_ms = float(silence) if isinstance(silence, int | float) else 0.0
+        return Part(resolved, sources, f"{record.name} {config!r}", model, silence_ms)
 
     async def preload(self, part: Part, context: ProviderContext) -> None:
         """Load what a provider class shares between calls, where it has a `preload(config, context)`."""
@@ -202,3 +205,8 @@ class Planner:
                 "pip install patter-silero"
             )
         return chosen
+
+
+def _setting(config: object, name: str) -> object:
+    """One setting of a configuration, be it an object or plain parameters."""
+    return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)

@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from patter.call.reply_model import Answer
-from patter.call.reply_parts import Mouth, ReplyParts, Voice
 from patter.call.reply_text import ReplyText
 from patter.call.reply_voice import Speaker
 from patter.call.sentences import SentenceChunker
@@ -18,17 +17,15 @@ from patter.call.types import UserTurn
 
 if TYPE_CHECKING:
     from patter.call.actions import StartReply
-    from patter.plugins import HookDispatcher
+    from patter.call.reply_parts import ReplyParts
 
 
 class ReplyRunner:
     """Makes one reply; `run()` is the body of its task."""
 
-    def __init__(
-        self, start: StartReply, mouth: Mouth, voice: Voice, hooks: HookDispatcher, call_id: str
-    ) -> None:
+    def __init__(self, start: StartReply, parts: ReplyParts) -> None:
         self._start = start
-        self._parts = ReplyParts(start.reply, mouth, voice, hooks, call_id)
+        self._parts = parts
         self._text = ReplyText(self._parts)
         self._speaker = Speaker(self._parts)
         self._cancelled = asyncio.Event()
@@ -51,7 +48,9 @@ class ReplyRunner:
 
     async def _answer(self) -> None:
         answer = Answer(self._parts, self._text, self._speaker, self._cancelled)
-        if await self._hear():
+        heard = await self._hear()
+        self._parts.moments.caller_turn_hooked()
+        if heard:
             await answer.run()
         await self._speaker.end()
         on_response = self._parts.voice.pipeline.on_response

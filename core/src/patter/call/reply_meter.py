@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from patter.metrics import EndOfUtteranceMetrics, LLMMetrics, Settings, TTSMetrics, TurnTimes
+from patter.metrics import EndOfUtteranceMetrics, LLMMetrics, ProviderNames, Settings, TTSMetrics, TurnTimes
 
 if TYPE_CHECKING:
     from patter.metrics.turns import TurnKind
@@ -25,6 +25,7 @@ class MeterSurroundings:
         emit: tells the call's observers.
         reference: how the provider of a kind is named that is at work now; "" for none.
         settings: the plugins and settings that move the parts of a turn, as they are now.
+        providers: who takes part.
         has_vad: whether a VAD hears the caller.
         only_initial_ttfb: `llm_metrics` and `tts_metrics` come once in a turn.
     """
@@ -33,6 +34,7 @@ class MeterSurroundings:
     emit: Callable[[str, Any], None]
     reference: Callable[[ProviderKind], str]
     settings: Callable[[], Settings]
+    providers: Callable[[], ProviderNames]
     has_vad: bool
     only_initial_ttfb: bool = False
 
@@ -76,14 +78,14 @@ class ReplyMeter:
         )
         self._around.emit("eou_metrics", figures)
 
-    def requested(self) -> None:
-        """The model is asked; it may be asked again with the results of tools."""
+    def requested(self, tool_rounds: int) -> None:
+        """The model is asked, after so many rounds of tools; again where the failure of a request was healed."""
         t = self._now()
         if not self.over:
             self.times.mark("llm_request", t)
-            if self.times.first_token is None:
+            if self.times.first_token is None and self.times.answering_request is None:
                 self.times.answering_request = t
-            self._requests += 1
+            self._requests = tool_rounds + 1
             self._request_at = t
 
     def answered(self) -> None:
@@ -97,7 +99,9 @@ class ReplyMeter:
 
     def first_token(self) -> bool:
         """Text came; True the first time."""
-        return not self.over and self.times.mark("first_token", self._now())
+        if self.over or self.times.first_token is not None:
+            return False
+        return self.times.mark("first_token", self._now())
 
     def wrote(self) -> None:
         """The model has come to the end of an answer."""

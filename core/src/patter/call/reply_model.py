@@ -35,6 +35,7 @@ class Answer:
     ) -> None:
         self._reply = parts.number
         self._mouth = parts.mouth
+        self._moments = parts.moments
         self._voice = parts.voice
         self._pipeline = parts.voice.pipeline
         self._hooks = parts.hooks
@@ -127,11 +128,11 @@ class Answer:
         request = LLMRequest(self._reply, messages, list(self._voice.specs))
         if self._hooks.has("patter_modify_request"):
             await self._hooks.notify("patter_modify_request", request=request)
-        calls = ToolCallPieces()
+        calls, answered = ToolCallPieces(), False
+        self._moments.requested(self._tool_rounds)
         await self._voice.ready("llm")
         llm = self._voice.llm
         assert llm is not None
-        self._mouth.timing(self._reply, "llm_request")
         stream = llm.stream(
             request.messages, request.tools, cancel_event=self._cancelled, call_id=self._call_id
         )
@@ -141,10 +142,14 @@ class Answer:
             with self._voice.meter.request(llm, request.messages) as bill:
                 async for chunk in chunks:
                     bill.take(chunk)
+                    if not answered and is_answer(chunk):
+                        answered = True
+                        self._moments.answered()
                     if isinstance(chunk, Text):
                         await self._take(chunk.content, said)
                     elif isinstance(chunk, ToolCallDelta):
                         calls.add(chunk)
+        self._moments.wrote()
         self._mouth.worked("llm")
         return calls.complete()
 
@@ -153,7 +158,7 @@ class Answer:
             piece = self._pipeline.on_chunk(piece)
             if not piece:
                 return
-        if self._mouth.timing(self._reply, "llm_first_token"):
+        if piece and self._moments.first_token():
             self._mouth.emit("llm_token", piece)
         self._mouth.emit("llm_chunk", piece)
         said.append(piece)
@@ -162,6 +167,7 @@ class Answer:
 
     async def _run_tools(self, calls: list[ToolCall]) -> None:
         """Run the tools side by side; their results enter the history together with the calls (LM-06)."""
+        self._moments.runs_tools()
         runner = self._voice.tools
         results: list[Message] = []
         if runner is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from patter.audio.formats import AudioFormat
     from patter.call.pipeline import CallPipeline
+    from patter.call.reply_meter import ReplyMeter
     from patter.call.tool_running import ToolRunner
     from patter.guardrails import Guardrail
     from patter.plugins import HookDispatcher
@@ -57,9 +58,6 @@ class Mouth(Protocol):
     def emit(self, event: str, data: object = None) -> None:
         """Tell the call's observers."""
 
-    def timing(self, reply: int, name: str) -> bool:
-        """Stamp a moment of the reply; True the first time, and while the reply is wanted."""
-
     def worked(self, kind: ProviderKind) -> None:
         """A provider has done its work: failures before that do not count any more."""
 
@@ -97,10 +95,11 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class ReplyParts:
-    """One reply and its surroundings; `number` is that of the agent turn."""
+    """One reply and its surroundings; `number` is that of the agent turn, `moments` learns what has happened."""
 
     number: int
     mouth: Mouth
     voice: Voice
     hooks: HookDispatcher
     call_id: str
+    moments: ReplyMeter

@@ -28,17 +28,26 @@ class ReplyText:
         self._transforms = parts.voice.text_transforms
         self._guard = ReplyGuard(parts.voice.guardrails, parts.call_id) if parts.voice.guardrails else None
         self._count = 0
+        self._passed = False
 
     async def from_model(self, sentence: str) -> str:
         """What is said in place of a sentence of the model's; "" when nothing is."""
+        self._complete()
         if self._pipeline.on_sentence is not None:
             sentence = await self._pipeline.on_sentence(sentence) or ""
-        return await self.said(sentence)
+        return await self.said(sentence, complete=True)
 
-    async def said(self, sentence: str) -> str:
-        """What is said in place of any sentence; "" when nothing is."""
+    def _complete(self) -> None:
+        """A sentence is there. The caller waits for the first of which something is left to be said."""
+        if not self._passed:
+            self._parts.moments.sentence()
+
+    async def said(self, sentence: str, *, complete: bool = False) -> str:
+        """What is said in place of any sentence; "" when nothing is. `complete`: its moment is known already."""
         if not sentence.strip():
             return ""
+        if not complete:
+            self._complete()
         hooks = self._parts.hooks
         index, self._count = self._count, self._count + 1
         if hooks.has("patter_modify_speech"):
@@ -49,7 +58,10 @@ class ReplyText:
             sentence = self._transformed(transform, sentence)
         if self._guard is not None and sentence.strip():
             sentence = await self._guard.passed(sentence)
-        return sentence if sentence.strip() else ""
+        if not sentence.strip():
+            return ""
+        self._passed = True
+        return sentence
 
     def _transformed(self, transform: Callable[[str], str], sentence: str) -> str:
         try:

@@ -33,6 +33,7 @@ class Speaker:
     def __init__(self, parts: ReplyParts) -> None:
         self._reply = parts.number
         self._mouth = parts.mouth
+        self._moments = parts.moments
         self._voice = parts.voice
         self._before = parts.voice.pipeline.before_synthesize
         self._after = parts.voice.pipeline.after_synthesize
@@ -62,6 +63,7 @@ class Speaker:
         """Synthesise one sentence; once more if its voice failed and was healed before a sound of it was made."""
         if not self._mouth.open_sentence(self._reply, text, tool_rounds):
             return
+        self._moments.synthesises()
         cut = True
         ready = self._voice.prerendered.of(text)
         if ready is not None:
@@ -77,15 +79,20 @@ class Speaker:
             except ProviderError as error:
                 if not await self._mouth.failed("tts", error, spoken=bool(made)) or made:
                     break
+        if not cut:
+            self._moments.spoken()
         self._mouth.close_sentence(self._reply, cut=cut)
 
     async def _synthesise(self, tts: TTS, text: str, made: list[int]) -> None:
         converter = Converter(tts.output_format(), self._mouth.carrier_format)
-        self._mouth.timing(self._reply, "tts_request")
+        heard = False
         stream = tts.synthesize(text)
         async with aclosing(first_within(stream, FIRST_BYTE_S, "the voice")) as chunks:
             with self._voice.meter.speech(tts, text, made):
                 async for chunk in chunks:
+                    if chunk and not heard:
+                        heard = True
+                        self._moments.voiced()
                     audio = converter.process(chunk)
                     if audio and not self._add(audio, made):
                         return
@@ -101,6 +108,7 @@ class Speaker:
             if not audio:
                 return True
         made.append(len(audio))
-        if self._mouth.timing(self._reply, "tts_first_byte"):
+        if self._moments.audio_ready():
             self._mouth.emit("audio_out", self._reply)
+        self._mouth.emit("tts_chunk", audio)
         return self._mouth.add_audio(self._reply, audio)

@@ -31,6 +31,7 @@ from patter.call.machine import SessionMachine
 from patter.call.mouth import SessionMouth
 from patter.call.outbox import Outbox
 from patter.call.reply import ReplyRunner
+from patter.call.reply_parts import ReplyParts
 from patter.call.socket_stall import STALLED_END_S, SocketStall
 from patter.call.tasks import CallTasks
 from patter.call.types import CallFailure, CallSummary
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from patter.call.listening import Listening
     from patter.call.pacer import Pacer
     from patter.call.playout import Chunk
+    from patter.call.turn_meter import TurnMeter
     from patter.call.types import ConversationState, TranscriptEntry
     from patter.environment import Clock
     from patter.plugins import HookDispatcher
@@ -69,6 +71,7 @@ class SessionParts:
     leg: MediaLeg
     hooks: HookDispatcher
     pacer: Pacer
+    turns: TurnMeter
 
 
 class CallSession:
@@ -82,6 +85,7 @@ class CallSession:
         self._hooks = parts.hooks
         self._pacer = parts.pacer
         self._ledger = Ledger()
+        self.turns = parts.turns
         self.now = clock.monotonic
         self._tasks = CallTasks(call.id, self._task_failed, call.events.inside)
         self._notices = CallTasks(call.id, self._task_failed, call.events.inside)
@@ -158,7 +162,7 @@ class CallSession:
         if leaks:
             logger.error("call %s left open: %s", self._call.id, ", ".join(leaks))
         ending = self._ending or EndCall(CallStatus.FAILED, "the session stopped")
-        machine = self._machine
+        machine, figures = self._machine, self.turns.close(self.now())
         self._call.ended = True
         self._call.attach(None)
         return CallSummary(
@@ -169,9 +173,9 @@ class CallSession:
             duration_s=self.now() - machine.started_at,
             transcript=machine.conversation.transcript,
             history=machine.conversation.history,
+            latency=figures,
             metrics={
-                "interruptions": machine.interruptions,
-                "backchannels": machine.backchannels,
+                **figures.as_dict(),
                 "dropped_audio_ms": self._socket.dropped_ms,
                 "stuck_repairs": self._watchdog.repairs,
                 "carrier_delay_ms": round(machine.playout.carrier_delay_ms, 1),
@@ -218,13 +222,16 @@ class CallSession:
     def _carry_out(self, action: Action) -> None:
         match action:
             case Emit(event=event, data=data):
-                self._observe(event, data)
+                self._observe(event, self.turns.observed(event, data, self.now()))
             case StartReply():
-                runner = ReplyRunner(action, self.mouth, self._lineup.voice, self._hooks, self._call.id)
+                moments, voice = self.turns.begun(action, self.now()), self._lineup.voice
+                parts = ReplyParts(action.reply, self.mouth, voice, self._hooks, self._call.id, moments)
+                runner = ReplyRunner(action, parts)
                 self._tasks.start(f"reply {action.reply}", self._make_reply(runner, action.reply))
             case CancelReply(reply=reply):
                 self._tasks.cancel(f"reply {reply}")
             case SendClear():
+                self.turns.cleared(self.now())
                 self._outbox.clear(tell_carrier=self._leg.clear)
                 if self._leg.clear:
                     self._hearing.agent_cut()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,6 @@ class Reply:
     speech_ended_at: float | None
     first_audio_at: float | None = None
     made: bool = False
-    timings: dict[str, float] = field(default_factory=dict)
 
     @property
     def latency_ms(self) -> float | None:
@@ -66,6 +65,4 @@ class Reply:
     def report(self, text: str, heard_ms: float, *, interrupted: bool) -> TurnReport:
         """What is told of it at its end; `text` is what the caller heard."""
         told = INTERRUPTED if interrupted and not text else text
-        return TurnReport(
-            self.reply, self.user_text, told, interrupted, heard_ms, self.latency_ms, dict(self.timings)
-        )
+        return TurnReport(self.reply, self.user_text, told, interrupted, heard_ms, self.latency_ms)

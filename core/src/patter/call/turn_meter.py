@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from patter.call.reply_meter import ReplyMeter
 from patter.metrics import (
     CallMetrics,
     InterruptionMetrics,
-    ProviderNames,
     Settings,
     SpeechAnchor,
     STTMetrics,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from patter.call.actions import StartReply
     from patter.call.reply_meter import MeterSurroundings
     from patter.call.types import BargeInOutcome, TurnReport
-    from patter.metrics.turns import TurnKind
 
 
 class TurnMeter:
@@ -40,6 +38,7 @@ class TurnMeter:
         turns: the figures of the turns that are over, in order.
         interruptions: those that were confirmed.
         open: the turn that is being made or heard.
+        finals: how many finals counted.
     """
 
     def __init__(self, around: MeterSurroundings, backchannels: Callable[[], int]) -> None:
@@ -47,6 +46,7 @@ class TurnMeter:
         self.turns: list[TurnMetrics] = []
         self.interruptions: list[InterruptionMetrics] = []
         self.open: ReplyMeter | None = None
+        self.finals = 0
         self._around = around
         self._backchannels = backchannels
         self._detected: float | None = None
@@ -54,12 +54,24 @@ class TurnMeter:
         self._last_interruption: float | None = None
         self._before_turn: float | None = None
 
+    def observed(self, event: str, data: object, t: float) -> object:
+        """The machine tells observers something: the same, with figures where it has some."""
+        if event == "turn_ended":
+            return self.ended(cast("TurnReport", data), t)
+        if event == "interruption":
+            return self.interruption(cast("BargeInOutcome", data), t)
+        if event == "agent_speech_started":
+            self.sounds(t)
+        elif event == "transcript_final":
+            self.caller.final(t)
+            self.finals += 1
+        return data
+
     def begun(self, start: StartReply, t: float) -> ReplyMeter:
         """A turn begins: the caller's is committed, or the agent speaks of its own account."""
         caller = self.caller.committed(t) if start.user_turn is not None else None
-        kind: TurnKind = "announcement" if start.kind == "keys" else start.kind
         times = TurnTimes(t, caller)
-        turn = self.open = ReplyMeter(start.reply, kind, times, self._around)
+        turn = self.open = ReplyMeter(start.reply, start.kind, times, self._around)
         self._before_turn = self._last_interruption
         self._detected = self._silent_since = None
         if caller is not None and caller.stt_complete is not None:
@@ -95,6 +107,7 @@ class TurnMeter:
         if turn is None or turn.number != report.turn:
             return report
         metrics = self._close_turn(turn, t, interrupted=report.interrupted)
+        self._around.emit("metrics_collected", metrics)
         since_commit = turn.times.since_commit()
         return replace(report, latency_ms=metrics.latency_ms, timings=since_commit, metrics=metrics)
 
@@ -117,10 +130,13 @@ class TurnMeter:
         self.turns.append(metrics)
         return metrics
 
-    def close(self, t: float, providers: ProviderNames) -> CallMetrics:
+    def close(self, t: float) -> CallMetrics:
         """The call is over: its figures. A turn still open is recorded as interrupted (MX-09)."""
         if self.open is not None:
             self._around.emit("metrics_collected", self._close_turn(self.open, t, interrupted=True))
         return call_metrics(
-            self.turns, overlaps=self.interruptions, backchannels=self._backchannels(), providers=providers
+            self.turns,
+            overlaps=self.interruptions,
+            backchannels=self._backchannels(),
+            providers=self._around.providers(),
         )

@@ -121,7 +121,8 @@ def _ended_by_vad(times: TurnTimes) -> bool:
 
 def _in_order(moments: Moments, ended: float) -> list[tuple[PartName, float]]:
     """The moments that came, none after the next one, and the end of the part in which the turn was given up."""
-    latest, found = ended, []
+    latest = ended
+    found: list[tuple[PartName, float]] = []
     stood_in = moments[-1][0]
     for name, moment in reversed(moments):
         if moment is None:

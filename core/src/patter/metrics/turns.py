@@ -10,7 +10,7 @@ from patter.metrics.breakdown import Breakdown, Settings, breakdown
 if TYPE_CHECKING:
     from patter.metrics.speech import CallerTimes
 
-TurnKind = Literal["greeting", "reply", "announcement", "idle_prompt"]
+TurnKind = Literal["greeting", "reply", "announcement", "idle_prompt", "keys"]
 #: the moments of its making that a turn keeps the first of
 Moment = Literal["llm_request", "first_token", "tts_request", "tts_first_byte", "first_audio"]
 #: the components of latency, of which a call has average and percentiles (MX-11)

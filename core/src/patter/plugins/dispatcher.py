@@ -76,6 +76,11 @@ class HookDispatcher:
         """Whether anything implements the hook. Ask first: then a hook without implementation makes no coroutine."""
         return any(scope.implementations(hook) for scope in self._scopes)
 
+    def names(self, hook: str) -> tuple[str, ...]:
+        """The plugins that implement the hook, in the order in which they are called."""
+        found = (impl.plugin_name for scope in self._scopes for impl in scope.implementations(hook))
+        return tuple(dict.fromkeys(found))
+
     async def notify(self, hook: str, **arguments: object) -> None:
         """Call every implementation, one after the other.
 

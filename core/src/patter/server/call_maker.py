@@ -15,6 +15,7 @@ from patter.call.prompts import prompts_of
 from patter.call.session import CallSession, SessionParts
 from patter.call.session_state import SessionSettings
 from patter.call.tool_setup import give_tools
+from patter.call.turn_settings import measure_turns
 from patter.errors import ConfigError
 from patter.server.ringing import Ringing
 from patter.server.start_and_end import StartAndEnd
@@ -123,8 +124,9 @@ class PhoneCallMaker:
             BargeIn(barge_in, lineup.strategies),
             Conversation(prompts.system, max_history=agent.max_history),
         )
+        turns = measure_turns(call, plan, lineup, line.hooks, machine)
         session = CallSession(
-            call, SessionParts(machine, lineup, leg, line.hooks, phone.pacer), phone.environment.clock
+            call, SessionParts(machine, lineup, leg, line.hooks, phone.pacer, turns), phone.environment.clock
         )
         lineup.on_hopeless(session.end_now)
         phone.callbacks.observe(call)
