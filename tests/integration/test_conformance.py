@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from patter.testing.conformance import (
     TTSConformance,
     VADConformance,
 )
+from patter_openai.realtime_simulator import RealtimeSimulator
 from patter_openai.simulator import SimulatedCall, SimulatedReply, Simulator
 
 if TYPE_CHECKING:
@@ -89,6 +91,39 @@ class TestOpenAI(LLMConformance):
                 yield {"base_url": running.base_url, "api_key": "test-key"}
 
         return simulator
+
+
+class TestOpenAIRealtime(RealtimeConformance):
+    spec = "openai-realtime"
+    native_mulaw = True
+
+    @pytest.fixture
+    def server(self) -> Server:
+        """The simulated engine, on loopback."""
+
+        @asynccontextmanager
+        async def simulator() -> AsyncIterator[Mapping[str, Any]]:
+            async with RealtimeSimulator() as self.simulator:
+                yield {"base_url": self.simulator.base_url, "api_key": self.simulator.key}
+
+        return simulator
+
+    def speech(self, audio_format: AudioFormat) -> bytes:
+        """A tone, and the silence by which the server knows that it is over."""
+        return super().speech(audio_format) + audio_format.silence(audio_format.rate // 2)
+
+    async def openings(self) -> list[object]:
+        """Of each connection: address, headers but for the key of the handshake, and the settings."""
+        await asyncio.sleep(0.1)  # on their way
+        return [
+            (session.query, {**session.headers, "Sec-WebSocket-Key": ""}, session.instructed[:1])
+            for session in self.simulator.sessions
+        ]
+
+    async def charged(self) -> int:
+        """Responses."""
+        sent = [event for session in self.simulator.sessions for _, event in session.sent]
+        return sum(event["type"] == "response.created" for event in sent)
 
 
 class TestTwilio(CarrierConformance):
