@@ -37,6 +37,7 @@ class CallSpans:
         self._call = call = line.call
         self._offset_s = clock.wall() - clock.monotonic()
         self._tracer = tracing.tracer
+        self.models = tracing.models
         self.now = clock.monotonic
         self._scope = Scope(call.id, "uut", tracing.personal_data, tracing.tracer, tracing)
         first = {

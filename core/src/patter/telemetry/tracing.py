@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from patter._version import __version__
 from patter.errors import ConfigError
 from patter.telemetry.call_spans import CallSpans
+from patter.telemetry.model_metrics import ModelMetrics
 from patter.telemetry.span_queue import SpanQueue
 from patter.telemetry.switch import otlp_target
 
@@ -49,6 +50,7 @@ class Tracing:
             else TracerProvider(resource=_resource(), shutdown_on_exit=False)
         )
         self.tracer = self._provider.get_tracer("patter", __version__)
+        self.models = ModelMetrics()
         if made is not None and self._is_own:
             self._add(SpanQueue(self, "uut", made, owned=True))
 

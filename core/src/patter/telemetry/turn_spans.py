@@ -11,7 +11,8 @@ from patter.markers import hookimpl
 from patter.telemetry import attributes as names
 
 if TYPE_CHECKING:
-    from patter.call.types import BargeInOutcome, CallFailure, LLMRequest, ToolResult, TurnReport
+    from patter.call.types import BargeInOutcome, CallFailure, LLMRequest, ToolResult
+    from patter.metrics import TTSMetrics, TurnMetrics
     from patter.providers.llm import Usage
     from patter.telemetry.call_spans import CallSpans
 
@@ -27,6 +28,15 @@ class _Request:
     latest: float | None = None
 
 
+@dataclass(slots=True)
+class _Voice:
+    """What the voice did in a turn: when it was first asked, when its first audio came and the model's first text."""
+
+    asked: float | None = None
+    first_byte: float | None = None
+    first_token: float | None = None
+
+
 class TurnSpans:
     """Follows the turns of one call by its events, and by those hooks that tell more."""
 
@@ -35,6 +45,7 @@ class TurnSpans:
         self._speech: float | None = None
         self._silence: float | None = None
         self._request: _Request | None = None
+        self._voice = _Voice()
 
     def subscriptions(self) -> Mapping[str, Callable[[Any], None]]:
         """What is to be called for which event."""
@@ -43,12 +54,14 @@ class TurnSpans:
             "user_speech_ended": self._speech_ended,
             "transcript_final": self._understood,
             "user_speech_eos": self._turn_over,
+            "llm_token": self._began_to_write,
             "llm_chunk": self._written,
             "usage": self._billed,
             "tool_call_started": lambda _: self._answered({}),
             "failed": self._failed,
             "interruption": self._interruption,
-            "turn_ended": self._turn_ended,
+            "tts_metrics": self._voiced,
+            "metrics_collected": self._turn_ended,
         }
 
     # -- the caller
@@ -88,6 +101,9 @@ class TurnSpans:
         self._answered({})
         self._request = _Request(self._call.now())
 
+    def _began_to_write(self, _: str) -> None:
+        self._voice.first_token = self._call.now()
+
     def _written(self, _: str) -> None:
         request = self._request
         if request is not None:
@@ -97,6 +113,8 @@ class TurnSpans:
     def _billed(self, usage: Usage) -> None:
         if self._request is not None:
             self._request.latest = self._call.now()
+        provider, model = self._call.provider("llm"), self._call.model("llm")
+        self._call.models.tokens(provider, model, usage.input_tokens, usage.output_tokens)
         self._answered(
             {
                 names.INPUT_TOKENS: usage.input_tokens,
@@ -116,18 +134,20 @@ class TurnSpans:
         if request is None:
             return
         call = self._call
+        provider, model = call.provider("llm"), call.model("llm")
+        first_chunk_s = None if request.first is None else request.first - request.began
         attributes: dict[str, object] = {
             names.OPERATION: "chat",
-            names.PROVIDER: call.provider("llm"),
-            names.MODEL: call.model("llm"),
+            names.PROVIDER: provider,
+            names.MODEL: model,
             names.CONVERSATION: call.call_id,
             names.STREAMED: True,
-            names.LLM_PROVIDER: call.provider("llm"),
+            names.FIRST_CHUNK_S: first_chunk_s,
+            names.LLM_PROVIDER: provider,
             **more,
         }
-        if request.first is not None:
-            attributes[names.FIRST_CHUNK_S] = request.first - request.began
         end = call.now() if request.latest is None else request.latest
+        call.models.request(provider, model, end - request.began, first_chunk_s)
         call.child("llm", request.began, end, attributes, error=error)
 
     @hookimpl
@@ -160,8 +180,48 @@ class TurnSpans:
         }
         self._call.child("bargein", now - outcome.detection_delay_ms / 1000, now, attributes)
 
-    def _turn_ended(self, report: TurnReport) -> None:
+    def _voiced(self, metrics: TTSMetrics) -> None:
+        if self._voice.asked is None:
+            self._voice.first_byte = now = self._call.now()
+            self._voice.asked = now - metrics.ttfb / 1000
+
+    def _turn_ended(self, metrics: TurnMetrics) -> None:
         self._answered({})
+        voice, self._voice = self._voice, _Voice()
+        if voice.asked is not None and voice.first_byte is not None:
+            attributes = {
+                names.TTS_PROVIDER: self._call.provider("tts"),
+                "patter.tts.model": self._call.model("tts"),
+                names.TURN: metrics.turn,
+            }
+            self._call.child("tts", voice.asked, self._last_byte(voice, metrics), attributes)
+        self._turn(voice, metrics)
+
+    def _last_byte(self, voice: _Voice, metrics: TurnMetrics) -> float:
+        """When the voice's last audio of the turn came; now where it was stopped in the midst of it."""
+        if metrics.tts_total_ms is None:
+            return self._call.now()
+        text = voice.first_token
+        if text is None:  # a fixed text: it is there with its first sentence
+            text = (voice.first_byte or 0.0) - (metrics.tts_ms or 0.0) / 1000
+        return text + metrics.tts_total_ms / 1000
+
+    def _turn(self, voice: _Voice, metrics: TurnMetrics) -> None:
+        """The turn as a whole, from its start to the end of what was heard of it, with its figures."""
+        now, began = self._call.now(), None
+        if metrics.total_ms is not None and voice.first_byte is not None:
+            began = voice.first_byte - metrics.total_ms / 1000
+        heard = metrics.total_ms if metrics.latency_ms is None else metrics.latency_ms
+        attributes: dict[str, object] = {
+            names.TURN: metrics.turn,
+            "patter.turn.kind": metrics.kind,
+            "patter.turn.interrupted": metrics.interrupted,
+            names.TTFB_MS: heard,
+            names.TURN_MS: metrics.total_ms,
+        }
+        for part in metrics.breakdown.parts:
+            attributes[f"patter.latency.part.{part.name}_ms"] = part.ms
+        self._call.child("turn", now if began is None else began, now, attributes)
 
     def _swallowing(self, step: Callable[[], None]) -> None:
         """Hooks report what they raise; a span that cannot be made is told at DEBUG alone (OB-07)."""
