@@ -49,8 +49,9 @@ class CarrierRecord(Record):
     """A telephone carrier. Core asks these flags and never the carrier's name (CC-18).
 
     `stream` is the encoding and rate (Hz) of its media where all calls have the same, such as ``("mulaw", 8000)``:
-    with it a call's providers can be made and warmed while the phone rings. `billing_increment_s`: calls are billed in
-    whole steps of so many seconds (CO-03). `reports_bill`: what it billed for a call can be asked for (CO-08).
+    with it a call's providers can be made and warmed while the phone rings. `dtmf_out` says that it presses keys itself;
+    for the others core plays their tones into the media. `billing_increment_s`: calls are billed in whole steps of so
+    many seconds (CO-03). `reports_bill`: what it billed for a call can be asked for (CO-08).
     """
 
     kind: ClassVar[ProviderKind] = "carrier"

@@ -11,9 +11,12 @@ import pytest
 from outgoing import GREETING, Outgoing, agent
 
 from patter import Agent, hookimpl
+from patter.audio.formats import MULAW_8K
 from patter.errors import CallGoneError, InputError, ProviderError
 from patter.providers.carrier import CallStatus
 from patter.testing import CallTool, Reply
+from patter.testing.keys import read_keys
+from patter.tools import tool
 
 OTHER = "+15550007777"
 
@@ -53,19 +56,18 @@ async def test_what_a_carrier_lacks_is_logged_and_not_raised(
     phone: Any, simcall: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     await phone.start(agent(), port=0)
-    limit(phone, transfers=(), dtmf_out=False, machine_detection=False, recording=False)
+    limit(phone, transfers=(), machine_detection=False, recording=False)
     phone.switchboard.recording = True
     async with simcall() as call:
         await call.agent_says(GREETING)
         await call.call.transfer(OTHER)
-        assert await call.call.send_dtmf("12") is False
         assert not call.call.is_transferred
         await call.caller_says("Hello?")
         await call.agent_says("You said: Hello?")
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    for lack in ("cannot record", "cannot transfer", "cannot press keys"):
+    for lack in ("cannot record", "cannot transfer"):
         assert len([text for text in warnings if f"fake {lack}" in text]) == 1, warnings
-    assert (call.carrier.transferred, call.carrier.keys, call.carrier.recorded) == ([], [], [])
+    assert (call.carrier.transferred, call.carrier.recorded) == ([], [])
 
     outgoing = Outgoing(phone)
     calling, dialled = await outgoing.place(voicemail_message="Ring us.")
@@ -213,6 +215,107 @@ async def test_keys_are_pressed_as_given_with_a_pause_between_them(
             with pytest.raises(InputError):
                 await call.call.send_dtmf("1", delay_ms)
     assert pressed == [("0123456789*#ABCDwW", 300), ("1", 0)]
+
+
+class Heard:
+    """The audio that a line plays to the caller."""
+
+    def __init__(self, line: Any) -> None:
+        self.audio = b""
+        self._listener, line._listener = line._listener, self
+
+    def plays(self, played: Any) -> None:
+        self.audio += played.audio
+        self._listener.plays(played)
+
+    def cleared(self, t: float) -> None:
+        raise AssertionError("what was sent of keys is never taken back")
+
+    @property
+    def keys(self) -> str:
+        return "".join(one.key for one in read_keys(self.audio, MULAW_8K))
+
+
+async def test_where_the_carrier_presses_none_their_tones_are_played(
+    phone: Any, simcall: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await phone.start(agent(), port=0)
+    limit(phone, dtmf_out=False)
+    async with simcall() as call:
+        await call.agent_says(GREETING)
+        await call.quiet(300)
+        heard = Heard(call.line)
+        assert await call.call.send_dtmf("0123456789*#ABCDwW") is True
+        assert call.call.agent_state in ("thinking", "speaking")
+        await asyncio.sleep(0.5)
+        for digits in ("", "a", "1 2"):
+            with pytest.raises(InputError):
+                await call.call.send_dtmf(digits)
+        await asyncio.sleep(9)
+        assert heard.keys == "0123456789*#ABCD"
+        assert call.call.agent_state == "listening"
+        await call.caller_says("Hello?", wait=False)
+        await call.call.send_dtmf("5", delay_ms=0)
+        await asyncio.sleep(1)
+        assert heard.keys == "0123456789*#ABCD5"
+        await call.agent_says("You said: Hello?")
+    assert call.carrier.keys == []
+    assert [line.text for line in call.transcript] == [GREETING, "Hello?", "You said: Hello?"]
+
+    outgoing = Outgoing(phone)
+    calling, dialled = await outgoing.place()
+    ringing = phone.switchboard.line(dialled.request.call_id).call
+    assert await ringing.send_dtmf("1") is False
+    assert "cannot press keys: its media is not up" in caplog.text
+    outgoing.ends(dialled, CallStatus.NO_ANSWER)
+    await calling
+
+
+async def test_a_tool_may_press_keys_and_they_come_after_what_the_agent_says(
+    phone: Any, simcall: Any
+) -> None:
+    @tool
+    async def press(key: str, call: Any) -> str:
+        """Press a key."""
+        await call.send_dtmf(key)
+        return "pressed"
+
+    await phone.start(agent(), port=0)
+    limit(phone, dtmf_out=False)
+    replies = [Reply("Let me see.", tools=[CallTool("press", {"key": "9"})]), "I pressed nine."]
+    async with simcall(agent(first_message="", tools=[press]), replies=replies) as call:
+        heard = Heard(call.line)
+        await call.caller_says("Nine, please")
+        await call.agent_says("I pressed nine.")
+        await asyncio.sleep(1)
+    assert heard.keys == "9"
+    assert call.heard == "Let me see. I pressed nine."
+
+
+async def test_keys_reach_each_hook_in_order_however_long_one_takes(phone: Any, simcall: Any) -> None:
+    slow: list[str] = []
+    late: list[str] = []
+
+    class Slow:
+        @hookimpl(tryfirst=True)
+        async def patter_dtmf(self, digit: str) -> None:
+            slow.append(digit)
+            await asyncio.sleep(0.8 if digit == "1" else 0.0)
+
+    class Late:
+        @hookimpl
+        async def patter_dtmf(self, digit: str) -> None:
+            late.append(digit)
+
+    phone.register(Slow())
+    phone.register(Late())
+    async with simcall() as call:
+        await call.dtmf("1234#")
+        await asyncio.sleep(2)
+        assert ("".join(slow), "".join(late)) == ("1234#", "1234#")
+        await call.dtmf("5")
+        await asyncio.sleep(0.1)
+        assert ("".join(slow), "".join(late)) == ("1234#5", "1234#5")
 
 
 async def test_keys_of_the_caller_reach_the_hook_once_each_in_order(phone: Any, simcall: Any) -> None:

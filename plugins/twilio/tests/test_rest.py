@@ -259,17 +259,6 @@ def test_a_recording_has_the_form_that_twilios_own_client_sends() -> None:
     against(scenario)
 
 
-def test_keys_are_checked_and_cannot_be_pressed() -> None:
-    async def scenario(twilio: Simulator, plugin: TwilioCarrier) -> None:
-        assert await plugin.send_dtmf("CA" + "2" * 32, "0123456789*#ABCDwW", 300) is False
-        for digits in ("", "e", "1 2", "1\n"):
-            with pytest.raises(InputError):
-                await plugin.send_dtmf("CA" + "2" * 32, digits, 300)
-        assert twilio.requests == []
-
-    against(scenario)
-
-
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

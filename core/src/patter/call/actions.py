@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from patter.call.types import EosTrigger
     from patter.providers.carrier import CallStatus
 
-ReplyKind = Literal["greeting", "reply", "announcement", "idle_prompt"]
+ReplyKind = Literal["greeting", "reply", "announcement", "idle_prompt", "keys"]
 
 
 @dataclass(slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from patter.audio.dtmf import check_keys
 from patter.call.events import EventStream
 from patter.call.transfer_policy import TransferPolicy
 from patter.call.types import ConversationState
-from patter.errors import InputError
 from patter.metrics.cost_meter import CallMeter
 from patter.plugins import Scope
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from patter.providers.llm import Message
 
 
-#: longest pause between two keys, in ms
-LONGEST_KEY_DELAY_MS = 5000
+logger = logging.getLogger(__name__)
 
 
 class MediaControl(Protocol):
@@ -35,6 +35,9 @@ class MediaControl(Protocol):
 
     def commit_turn(self) -> None:
         """End the caller's turn by hand."""
+
+    def press_keys(self, digits: str, delay_ms: int) -> None:
+        """Play the tones of keys."""
 
     def end_after_speech(self, reason: str) -> None:
         """Hang up once the agent has been heard."""
@@ -63,7 +66,7 @@ class CarrierLeg(Protocol):
         """Connect the caller to another number; False when the carrier cannot, or the caller is gone."""
 
     async def send_dtmf(self, digits: str, delay_ms: int) -> bool:
-        """Press keys; False where the carrier cannot."""
+        """Have the carrier press keys; False where it cannot."""
 
 
 class Call:
@@ -232,14 +235,18 @@ class Call:
         return TransferPolicy(agent.transfer_allowed_numbers, agent.transfer_allowed_prefixes, sip=sip)
 
     async def send_dtmf(self, digits: str, delay_ms: int = 300) -> bool:
-        """Press keys towards the caller, `w` and `W` being pauses; False where the carrier cannot (CC-09).
+        """Press keys towards the other end, `w` and `W` being pauses of half a second and of a second (CC-09).
 
-        `delay_ms` is the pause between two keys. Raises `InputError` for other characters, before anything is sent.
+        Where the carrier does not press keys itself, their tones are played into the call once the agent's turn is
+        over, and nobody can interrupt them. `delay_ms` is the pause between two keys. Returns False, and logs, when
+        there is no media to play them into. Raises `InputError` for other characters, more than 100 keys or a delay
+        past 5 s, before anything is sent, and `ProviderError` when the carrier does not do it.
         """
-        if not digits or set(digits) - set("0123456789*#ABCDwW"):
-            raise InputError(f"send_dtmf: {digits!r} has characters other than 0-9 * # A-D w W")
-        if not 0 <= delay_ms <= LONGEST_KEY_DELAY_MS:
-            raise InputError(f"send_dtmf: delay_ms must be 0 to {LONGEST_KEY_DELAY_MS}, not {delay_ms!r}")
-        if self._leg is None or self.ended:
+        check_keys(digits, delay_ms)
+        if self._leg is None or self.ended or await self._leg.send_dtmf(digits, delay_ms):
             return True
-        return await self._leg.send_dtmf(digits, delay_ms)
+        if self._control is None:
+            logger.warning("call %s cannot press keys: its media is not up", self.id)
+            return False
+        self._control.press_keys(digits, delay_ms)
+        return True

@@ -93,6 +93,10 @@ class CallerSpeech:
         self.finalizing = True
         return _FINALIZE
 
+    def began_by(self, t: float) -> float:
+        """When the last speech began; t when none was heard."""
+        return t if self.began is None else self.began
+
     def _tell_began(self, t: float) -> tuple[Action, ...]:
         self._going_on, self._sign_at = True, t
         self.heard_by_vad = self.has_vad

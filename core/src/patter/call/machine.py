@@ -63,14 +63,13 @@ class SessionMachine:
         self.tools_busy: Callable[[], bool] = lambda: False
         self.state = State.IDLE
         self.started_at = 0.0
-        self._longest_until = settings.max_duration_s
-        self.interruptions = 0
-        self.backchannels = 0
+        self.interruptions = self.backchannels = 0
         self._agent = AgentTurns(playout, conversation)
         self._trigger = settings.trigger
         self._pauses = barge_in.settings.mode == "pause"
-        self._ending: EndCall | None = None
-        self._drain_deadline: float | None = None
+        self._goodbye = ""
+        #: when the call ends at the latest, and why
+        self._latest_end = (0.0, "")
         self._actions: list[Action] = []
 
     @property
@@ -80,6 +79,8 @@ class SessionMachine:
 
     def _take(self, t: float) -> list[Action]:
         """What is to be done; called at the end of every event, when it is clear how things stand."""
+        if self._agent.waiting and self.state is _LISTENING:
+            self._speak_up(t)
         caller, agent, silence = self.caller.heard_by_vad, self._agent, self.silence
         heard, occupied = caller or agent.is_sounding, caller or agent.is_occupied
         if heard is not silence.heard or occupied is not silence.occupied:
@@ -94,8 +95,8 @@ class SessionMachine:
 
     def started(self, t: float) -> list[Action]:
         """The media is up: greet, or listen."""
-        self.started_at, self._longest_until = t, t + self.settings.max_duration_s
-        self.state = _LISTENING
+        self.started_at, self.state = t, _LISTENING
+        self._latest_end = (t + self.settings.max_duration_s, "the call reached its maximum duration")
         if self.settings.first_message:
             self._start_reply("greeting", self.settings.first_message, t)
         return self._take(t)
@@ -104,21 +105,29 @@ class SessionMachine:
         """Say a fixed text as an agent turn of its own, over whatever the agent was saying."""
         if self.state in (_DRAINING, _ENDED) or not text.strip():
             return []
-        self._stop_reply(t)
-        self._speak_up("announcement", text, t)
+        if not self._agent.presses_keys:
+            self._stop_reply(t)
+        self._agent.waiting.append(("announcement", text))
         return self._take(t)
 
-    def _speak_up(self, kind: ReplyKind, text: str, t: float) -> None:
-        """Begin a turn of the agent's own account."""
+    def press_keys(self, tones: bytes, t: float) -> list[Action]:
+        """Play keys once the agent's turn is over, and then to their end, whoever speaks meanwhile (CC-09)."""
+        if self.state is not _ENDED:
+            self._agent.waiting.append(("keys", tones))
+        return self._take(t)
+
+    def _speak_up(self, t: float) -> None:
+        """Begin the turn of the agent's own account that waits for the floor."""
         self.turns.open = None  # what the caller says before it is heard waits for its end
-        self._start_reply(kind, text, t)
+        self._actions += self._agent.begin_waiting(t)
+        self.state = _DRAINING if self.state is _DRAINING else _THINKING
 
     def end_after_speech(self, reason: str, t: float) -> list[Action]:
         """Hang up once what the agent has begun to say is heard, at the latest in 10 s (CC-11)."""
         if self.state in (_DRAINING, _ENDED):
             return []
-        self._ending = EndCall(CallStatus.COMPLETED, reason)
-        self.state, self._drain_deadline = _DRAINING, t + DRAIN_S
+        self.state, self._goodbye = _DRAINING, reason
+        self._latest_end = min(self._latest_end, (t + DRAIN_S, "what the agent was saying took over 10 s"))
         self.playout.resume()  # a caller who speaks meanwhile does not prevent the goodbye
         self._end_if_heard(t)
         return self._take(t)
@@ -134,6 +143,7 @@ class SessionMachine:
         if self._agent.current is not None:
             self._close_turn(t, interrupted=True)
         self.playout.clear(t)
+        self._agent.waiting.clear()
         for text in self.turns.unanswered():
             self.conversation.unanswered(text, self._ms(t))
         self.state = _ENDED
@@ -191,7 +201,7 @@ class SessionMachine:
             return self._take(t)
         self.silence.broken(t)
         self._actions.append(Emit("transcript_final", text))
-        if self.state is _DRAINING:
+        if self.state is _DRAINING or self._agent.presses_keys:
             self.turns.hold(text, triggers=True)
         elif self.state is _SPEAKING:
             self._final_over_agent(text, t)
@@ -231,7 +241,8 @@ class SessionMachine:
     def commit_turn(self, t: float) -> list[Action]:
         """`call.commit_turn()` in mode `manual` (TN-21)."""
         if self.state in (_LISTENING, _THINKING, _SPEAKING):
-            self._answer(self.turns.commit(t, agent_unheard=self.state is _THINKING), t)
+            waits, unheard = self._agent.presses_keys, self.state is _THINKING
+            self._answer(self.turns.commit(t, agent_unheard=unheard, waits=waits), t)
         return self._take(t)
 
     def digit(self, digit: str, t: float) -> list[Action]:
@@ -260,15 +271,13 @@ class SessionMachine:
 
     def _pause_if_pending(self, t: float) -> None:
         """Mode `pause`: silence while an interruption is pending; the turn is kept (BI-18)."""
-        if not self.barge_in.pending or self.playout.paused:
-            return
-        if self.state is _SPEAKING:
+        if self.barge_in.pending and not self.playout.paused and self.state is _SPEAKING:
             self.playout.pause(t)
             self._actions.append(SendClear())
 
     def interrupt(self, t: float) -> list[Action]:
         """Stop the agent, because the application asked for it; what the caller said meanwhile is answered now."""
-        if self.state is _SPEAKING:
+        if self.state is _SPEAKING and not self._agent.presses_keys:
             self._decide(self.barge_in.stopped(t), t)
             self._after_silence(t)
         return self._take(t)
@@ -299,8 +308,7 @@ class SessionMachine:
         if dispatch is None:
             return
         self._stop_reply(t)
-        began = t if self.caller.began is None else self.caller.began
-        self.conversation.user(dispatch.turn, dispatch.text, self._ms(began))
+        self.conversation.user(dispatch.turn, dispatch.text, self._ms(self.caller.began_by(t)))
         self._actions.append(Emit("user_speech_eos", dispatch.trigger))
         if not dispatch.restart:
             self._actions.append(Emit("turn_started", dispatch.turn))
@@ -320,7 +328,8 @@ class SessionMachine:
         if not self.playout.sent(chunk, t) or self._agent.current is None or self.state is _ENDED:
             return []
         self._actions += self._agent.begins_to_sound(t)
-        self.barge_in.agent_sent_audio(t)
+        if not self._agent.presses_keys:  # nobody can interrupt those
+            self.barge_in.agent_sent_audio(t)
         if self.state is _THINKING:
             self.state = _SPEAKING
         return self._take(t)
@@ -334,15 +343,15 @@ class SessionMachine:
     def _end_if_heard(self, t: float) -> None:
         if self._agent.is_heard(t):
             self._close_turn(t, interrupted=False)
-            if self.state is not _DRAINING:
+            if self._agent.waiting:
+                self._speak_up(t)
+            elif self.state is not _DRAINING:
                 self.state = _LISTENING
                 self._dispatch(self.turns.agent_turn_over(t, self._trigger), t)
-        if self.state is _DRAINING and self._agent.current is None and self._ending is not None:
-            ending = self._ending
-            self._end(ending.status, ending.reason, t)
+        if self.state is _DRAINING and self._agent.current is None:
+            self._end(CallStatus.COMPLETED, self._goodbye, t)
 
     def _close_turn(self, t: float, *, interrupted: bool) -> None:
-        """The agent turn is over."""
         self._actions += self._agent.close(t, self._ms, interrupted=interrupted)
         self.barge_in.agent_turn_over()
 
@@ -359,40 +368,33 @@ class SessionMachine:
         self._end_if_heard(t)
         self._answer_what_waits(t)
         self._watch_silence(t)
-        if self.state is _DRAINING and self._drain_deadline is not None and t >= self._drain_deadline:
-            self._end(CallStatus.COMPLETED, "what the agent was saying took over 10 s", t)
-        if t >= self._longest_until:
-            self._end(CallStatus.COMPLETED, "the call reached its maximum duration", t)
+        if t >= self._latest_end[0]:
+            self._end(CallStatus.COMPLETED, self._latest_end[1], t)
         return self._take(t)
 
     def _watch_silence(self, t: float) -> None:
         """Ask whether the caller is there, or hang up, when it is the caller's turn for too long (TN-22)."""
-        due = self.silence.deadline
-        if self.state is not _LISTENING or due is None or t < due:
+        if self.state is not _LISTENING or not self.silence.is_due(t):
             return
         if self.watch.expects_result(t) or self.tools_busy():
             self.silence.count_again(t)  # what was said or asked for is still worked at
             return
         step = self.silence.step(t)
         if step == "hangup":
-            seconds = f"{self.settings.idle_hangup_s:g}"
-            self._end(CallStatus.COMPLETED, f"nobody said anything for {seconds} s", t)
+            self._end(CallStatus.COMPLETED, f"nobody said anything for {self.settings.idle_hangup_s:g} s", t)
         elif step == "prompt" and self.settings.idle_prompt.strip():
-            self._speak_up("idle_prompt", self.settings.idle_prompt, t)
+            self._agent.waiting.append(("idle_prompt", self.settings.idle_prompt))
 
     def deadline(self, t: float) -> float | None:
         """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
         state = self.state
         if state is _IDLE or state is _ENDED:
             return None
-        moment, watch = self._longest_until, self.watch.deadline()
+        moment, watch = self._latest_end[0], self.watch.deadline()
         if watch is not None and watch < moment:
             moment = watch
-        if self._drain_deadline is not None and self._drain_deadline < moment:
-            moment = self._drain_deadline
-        other = None
         if state is _SPEAKING:
             other = self.barge_in.deadline(t)
-        elif state is _LISTENING:
-            other = self.silence.deadline
+        else:
+            other = self.silence.deadline if state is _LISTENING else None
         return moment if other is None or moment < other else other

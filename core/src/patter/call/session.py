@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,6 +59,8 @@ logger = logging.getLogger(__name__)
 TEARDOWN_S = 2.0
 #: hooks that watch have this long after the media's end, in s
 NOTICES_S = 1.0
+#: keys of the caller that may wait for a slow hook; more are dropped
+MOST_KEYS = 256
 #: parts without which no audio flows: a failure of one ends the call
 MEDIA_PARTS = ("reader", "writer", "pacer")
 
@@ -90,6 +93,7 @@ class CallSession:
         self._tasks = CallTasks(call.id, self._task_failed, call.events.inside)
         self._notices = CallTasks(call.id, self._task_failed, call.events.inside)
         self._notice_count = 0
+        self._keys: deque[str] = deque()
         self.mouth = SessionMouth(call, parts.machine, lineup, self.kick)
         self._hearing = Hearing(self, parts.machine, lineup, self.mouth)
         self._outbox = Outbox(leg.connection, leg.protocol, clock, self._hearing.tap(self._audio_sent))
@@ -254,8 +258,22 @@ class CallSession:
             "interruption": ("patter_barge_in", "event"),
             "dtmf": ("patter_dtmf", "digit"),
         }.get(event, ("", ""))
-        if hook and self._hooks.has(hook):
+        if hook == "patter_dtmf" and self._hooks.has(hook):
+            self._key_pressed(str(data))
+        elif hook and self._hooks.has(hook):
             self._notify(hook, **{argument: data})
+
+    def _key_pressed(self, digit: str) -> None:
+        if len(self._keys) < MOST_KEYS:
+            self._keys.append(digit)
+            if len(self._keys) == 1:
+                self._notices.start("patter_dtmf", self._tell_of_keys())
+
+    async def _tell_of_keys(self) -> None:
+        """One key after the other: a PIN whose second key overtakes the first is another one (CC-09)."""
+        while self._keys:
+            await self._hooks.notify("patter_dtmf", digit=self._keys[0])
+            self._keys.popleft()
 
     def _notify(self, hook: str, **arguments: object) -> None:
         """Call a hook that only watches, beside the media."""
@@ -341,6 +359,13 @@ class CallSession:
     def commit_turn(self) -> None:
         """End the caller's turn by hand."""
         self.apply(self._machine.commit_turn(self.now()))
+
+    def press_keys(self, digits: str, delay_ms: int) -> None:
+        """Play the tones of keys."""
+        from patter.audio.dtmf import key_tones
+
+        tones = key_tones(digits, delay_ms, self._machine.playout.format)
+        self.apply(self._machine.press_keys(tones, self.now()))
 
     def end_after_speech(self, reason: str) -> None:
         """Hang up once the agent has been heard."""

@@ -81,6 +81,10 @@ class Silence:
         """Whether nobody was heard for 15 s."""
         return self._quiet_since is not None and t - self._quiet_since >= AWAY_S
 
+    def is_due(self, t: float) -> bool:
+        """Whether `step` has something."""
+        return self.deadline is not None and t >= self.deadline
+
     def step(self, t: float) -> IdleStep | None:
         """What is due; the prompt once for each count, and before the hang-up when both are."""
         since = self._idle_since

@@ -101,6 +101,7 @@ class Turns:
     manual: bool = False
     open: OpenTurn | None = None
     count: int = 0
+    commit_waits: bool = False
     _held: deque[_Held] = field(default_factory=deque)
     _last_final: tuple[float, str] | None = None
 
@@ -161,16 +162,24 @@ class Turns:
     def agent_turn_over(self, t: float, trigger: EosTrigger) -> Dispatch | None:
         """The agent's turn ended; answer what waited, if any of it asks for an answer."""
         self.open = None
-        return self._dispatch("", t, trigger) if self.asks_for_answer else None
+        if not self.asks_for_answer:
+            return None
+        return self._dispatch("", t, "manual_commit" if self.commit_waits else trigger)
 
     @property
     def asks_for_answer(self) -> bool:
         """Whether a text waits that starts a turn of its own."""
-        return not self.manual and any(held.triggers for held in self._held)
+        if self.manual or self.commit_waits:
+            return self.commit_waits and bool(self._held)
+        return any(held.triggers for held in self._held)
 
-    def commit(self, t: float, *, agent_unheard: bool) -> Dispatch | None:
-        """`call.commit_turn()`: answer what was collected, together with what nothing was heard in answer to (TN-21)."""
-        if not self._held:
+    def commit(self, t: float, *, agent_unheard: bool, waits: bool = False) -> Dispatch | None:
+        """`call.commit_turn()`: answer what was collected, together with what nothing was heard in answer to (TN-21).
+
+        With `waits` the answer is due when the agent's turn is over.
+        """
+        if not self._held or waits:
+            self.commit_waits = bool(self._held)
             return None
         turn = self.open
         if agent_unheard and turn is not None and not turn.is_spent(t):
@@ -179,7 +188,7 @@ class Turns:
 
     def _with_held(self, text: str) -> str:
         """What waited, and then `text`."""
-        whole = ""
+        whole, self.commit_waits = "", False
         while self._held:
             whole = merge(whole, self._held.popleft().text)
         return merge(whole, text) if text else whole

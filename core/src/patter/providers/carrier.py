@@ -269,7 +269,7 @@ class Carrier(ABC):
         """Cold transfer: connect the caller to `number`, which ends the media stream. Raises `CallGoneError`."""
 
     async def send_dtmf(self, carrier_call_id: str, digits: str, delay_ms: int) -> bool:
-        """Press keys towards the caller; False where the carrier cannot."""
+        """Press keys towards the caller; False where the carrier cannot, and core plays their tones (CC-09)."""
         return False
 
     async def start_recording(self, carrier_call_id: str) -> None:  # noqa: B027 - not every carrier records

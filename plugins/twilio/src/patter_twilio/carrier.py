@@ -23,7 +23,6 @@ from patter_twilio.rest import TwilioRest
 from patter_twilio.webhooks import TwilioWebhooks
 
 _DESTINATION = re.compile(r"\+[1-9][0-9]{1,14}|sips?:[A-Za-z0-9._~%!$&'*+=-]+@[A-Za-z0-9.:;=\[\]_-]+")
-_DTMF = re.compile(r"[0-9*#A-DwW]+")
 #: What Twilio takes for `Timeout`, in seconds.
 _LONGEST_RING_S = 600
 
@@ -78,12 +77,6 @@ class TwilioCarrier(Carrier):
         _require_destination(number)
         document = twiml.dial(number, ring_timeout_s=self._config.transfer_ring_timeout_s)
         await self._rest.update_call(carrier_call_id, [("Twiml", document)])
-
-    async def send_dtmf(self, carrier_call_id: str, digits: str, delay_ms: int) -> bool:
-        """False: Twilio can only press keys by ending the media stream. Raises `InputError` for other characters."""
-        if _DTMF.fullmatch(digits) is None:
-            raise InputError("keys to press are 0-9, *, # and A-D, with w or W for a pause")
-        return False
 
     async def start_recording(self, carrier_call_id: str) -> None:
         """Record caller and agent, each on a channel of its own; Twilio keeps the recording."""

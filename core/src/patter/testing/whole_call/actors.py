@@ -110,7 +110,10 @@ class Actors:
         """The application presses keys."""
 
         async def press(call: Call) -> None:
+            self._call.note_cause("keys", digits)
+            self._call.keys_pressed(digits)
             await call.send_dtmf(digits)
+            self._call.cause = "time"
 
         self._begin(press)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from patter.agent import LLM_ERROR_MESSAGE
 from patter.call.reply_model import TOO_MANY_ROUNDS
+from patter.testing.simulation.carrier import PER_S
 from patter.testing.simulation.invariants import CHECKS as MACHINE_CHECKS
 from patter.testing.simulation.invariants import FRAME_S, TOLERANCE_S, Problem
 
@@ -26,6 +27,8 @@ ENDINGS = frozenset({"drop", "hang_up_by_application", "transfer"})
 GOODBYE_S = 10.0
 #: a voice may pause for this long in what it says, in s
 QUIET_S = 3.0
+#: reasons for which a call ends after what was begun is heard
+WAITS_FOR_KEYS = ("the application said goodbye",)
 #: an answered call whose media does not come has failed after this, in s
 MEDIA_TIMEOUT_S = 10.0
 
@@ -171,6 +174,16 @@ def goodbye_is_heard(call: PlayedCall) -> Iterator[str]:
         yield f"the last audio was sent at {last}, {left} samples were left, and the call ended at {t}"
 
 
+def keys_are_heard(call: PlayedCall) -> Iterator[str]:
+    """CC-09: the keys that were pressed are heard to their end, whoever speaks, unless the call ends before."""
+    missing = (len(call.keys) - call.keys_sent) / PER_S
+    end = call.record.ended[0] if call.record.ended else None
+    if missing and end is not None and end[1].reason in WAITS_FOR_KEYS and "took over" not in end[1].reason:
+        yield f"the agent hung up at {end[0]}, and {missing:.1f} s of keys were not heard"
+    if call.script.quiet_s and missing and call.record.when_quiet is not None:
+        yield f"{missing:.1f} s of keys were never heard"
+
+
 def says_all(call: PlayedCall, reply: int, words: list[str]) -> bool:
     """Whether those words are all that a turn had to say; a model that failed apologises."""
     start = next(one for _, one in call.record.started if one.reply == reply)
@@ -186,5 +199,6 @@ SESSION_CHECKS = (
     answers_what_was_said,
     billed_as_sent,
     goodbye_is_heard,
+    keys_are_heard,
     nothing_was_stuck,
 )

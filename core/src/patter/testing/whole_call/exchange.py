@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 URL = "https://phone.example"
-FAKE = CarrierRecord(
-    "fake", FakeFarEnd, marks=True, clear=True, dtmf_out=True, transfers=("cold",), speaks=True
-)
+FAKE = CarrierRecord("fake", FakeFarEnd, marks=True, clear=True, transfers=("cold",), speaks=True)
 
 
 class LoopClock:
@@ -106,10 +104,6 @@ class SimulatedCarrier(Carrier):
         """End the stream. Raises `CallGoneError`."""
         if not self._end(carrier_call_id):
             raise CallGoneError("the call has ended")
-
-    async def send_dtmf(self, carrier_call_id: str, digits: str, delay_ms: int) -> bool:
-        """Done."""
-        return True
 
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
         """Done."""
@@ -200,7 +194,7 @@ class Exchange:
             for name in self.carriers
         }
         for name, (record, _) in self.far_ends.items():
-            self.phone.add_trunk(replace(record, dtmf_out=True), self.carriers[name])
+            self.phone.add_trunk(replace(record, dtmf_out=False), self.carriers[name])
         self.phone.switchboard.ready = True
         self.playing: dict[str, PlayedCall] = {}
         self._agents: dict[tuple[Any, ...], Agent] = {}

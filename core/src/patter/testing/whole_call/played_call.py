@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from patter.audio.dtmf import key_tones
+from patter.audio.formats import MULAW_8K
 from patter.call.actions import Action, StartReply
 from patter.call.call import Call
 from patter.call.types import CallFailure, CallSummary
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from patter.call.record import CallRecord
     from patter.call.session import CallSession
-    from patter.providers.llm import Message
+    from patter.providers.llm import Message, Usage
     from patter.testing.virtual_loop import VirtualTimeLoop
     from patter.testing.whole_call.exchange import Exchange
     from patter.testing.whole_call.providers import ScriptedSTT
@@ -77,6 +79,9 @@ class PlayedCall(Observer):
         self.was_draining = False
         self.over_at: float | None = None
         self.left: list[str] = []
+        #: the tones of the keys that were pressed, and how much of them the carrier was sent
+        self.keys = b""
+        self.keys_sent = 0
         self.placed_at = 0.0
         self.ended_at = 0.0
         # the providers' books
@@ -251,8 +256,8 @@ class PlayedCall(Observer):
         call.on("usage", self._count_usage)
         call.on("call_ended", self._count_end)
 
-    def _count_usage(self, _: object) -> None:
-        self.usages += 1
+    def _count_usage(self, usage: Usage) -> None:
+        self.usages += not usage.estimated  # a request that was given up is estimated
 
     def _count_end(self, _: object) -> None:
         self.events_of_end += 1
@@ -287,6 +292,20 @@ class PlayedCall(Observer):
             self.summaries.append(summary)
             self.over_at = self.t
             self.note(12, 0, "  over: %s (%s)", summary.reason, summary.outcome.value)
+
+    def keys_pressed(self, digits: str) -> None:
+        """The application presses keys, on a carrier that has none."""
+        if self.session is not None and not self.session.is_ending:
+            self.keys += key_tones(digits, 300, MULAW_8K)
+
+    def note_audio(self, payload: bytes, turn: int | None = None) -> None:
+        """The carrier took audio: of the agent's speech, or of keys, which come whole and in order."""
+        if self.keys_sent < len(self.keys) and self.keys.startswith(payload, self.keys_sent):
+            self.keys_sent += len(payload)
+            self.carrier.tones(len(payload), self.t)
+            self.note(13, len(payload), "→ keys, %d bytes", len(payload))
+            return
+        super().note_audio(payload, turn)
 
     # -- the providers' side
 
