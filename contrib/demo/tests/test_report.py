@@ -8,6 +8,7 @@ import pytest
 from demo_sounds import agent_turn, speech, tone
 
 from patter.call.types import BargeInOutcome, CallSummary, TranscriptEntry
+from patter.metrics import Breakdown, Part, TurnMetrics, call_metrics
 from patter.providers.carrier import CallStatus
 from patter_demo.evidence import Evidence, SpokenLine
 from patter_demo.output import output_folder, write_all
@@ -39,6 +40,13 @@ def good() -> Evidence:
             TranscriptEntry("user", "good evening i need a table", 4000.04),
             TranscriptEntry("assistant", "Gladly. We", 65_600.0, interrupted=True),
         ),
+        latency=call_metrics(
+            [
+                TurnMetrics(1, "greeting", breakdown=Breakdown((), 20.0, heard=True)),
+                TurnMetrics(2, breakdown=Breakdown((Part("stt", 600.0, "ears", "stt"),), 600.0, heard=True)),
+                TurnMetrics(3, breakdown=Breakdown((), 90.0, heard=False)),
+            ]
+        ),
     )
     return evidence
 
@@ -57,6 +65,14 @@ def test_the_object_has_exactly_the_promised_keys() -> None:
         "word_error_rate": 0.0,
         "barge_in": {"stop_ms": 400.0, "confirmed": True},
         "latency_ms": {"p50": 650.0, "p95": 695.0},
+        "latency_parts": [
+            {
+                "turn": 2,
+                "total_ms": 600.0,
+                "heard": True,
+                "parts": [{"name": "stt", "ms": 600.0, "provider": "ears", "setting": "stt"}],
+            }
+        ],
         "audio": {"lost_ms": 0.0, "late_ms": 0.0},
         "leaks": [],
         "files": {"wav": "call.wav", "transcript": "transcript.txt"},

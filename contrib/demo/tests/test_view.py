@@ -4,9 +4,10 @@ import io
 
 import pytest
 
+from patter.metrics import Breakdown, Part
 from patter_demo.measures import BargeIn, Percentiles
 from patter_demo.report import Report
-from patter_demo.view import Screen, View, make_view, printable
+from patter_demo.view import Screen, View, longest_wait, make_view, printable
 
 
 class Terminal(io.StringIO):
@@ -45,6 +46,37 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
         "agent   Hello there —  [after 642 ms]",
         "the call is over: everything was said",
     ]
+
+
+def test_an_answer_shows_what_the_caller_waited_for() -> None:
+    out = io.StringIO()
+    view = make_view(out, brief=False)
+    parts = (
+        Part("endpointing", 400.4, "ears"),
+        Part("hooks", 0.6),
+        Part("llm_first_token", 120.0, "model\x1b[2J"),
+    )
+    view.agent_ended("Hello.", False, Breakdown(parts, 521.0, heard=True))
+    view.agent_ended("Bye.", False, Breakdown(parts, 521.0, heard=False))
+
+    assert out.getvalue().splitlines() == [
+        "agent   Hello.",
+        "        waited 521 ms: endpointing 400 (ears) + llm first token 120 (model [2J)",
+        "agent   Bye.",
+    ]
+
+
+def test_the_summary_names_the_longest_wait_and_what_makes_it_shorter() -> None:
+    first = Breakdown(
+        (Part("endpointing", 400.0, "ears", "min_silence_ms"), Part("hooks", 10.0)), 410.0, True
+    )
+    second = Breakdown(
+        (Part("endpointing", 200.0, "ears", "min_silence_ms"), Part("hooks", 300.0)), 500.0, True
+    )
+
+    assert longest_wait([first, second]) == (
+        "longest wait: endpointing of ears, 300 ms for each answer; see min_silence_ms"
+    )
 
 
 def test_a_terminal_shows_words_as_they_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,11 @@ class Observer:
         for turn in self._evidence.turns:
             if turn.number == report.turn:
                 turn.report = report
-        self._view.agent_ended(report.heard_text, report.interrupted)
+        metrics = report.metrics
+        answer = metrics is not None and metrics.kind == "reply"
+        self._view.agent_ended(
+            report.heard_text, report.interrupted, metrics.breakdown if metrics and answer else None
+        )
 
     def _interruption(self, outcome: BargeInOutcome) -> None:
         self._evidence.interruptions.append(outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from patter.metrics import Breakdown
 from patter.testing.word_errors import word_error_rate
 from patter_demo.evidence import Evidence
 from patter_demo.measures import (
@@ -26,7 +27,11 @@ WORST_WORD_ERROR_RATE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came out. `problems` is empty when the conversation worked; `answered` are indexes of lines."""
+    """What came out. `problems` is empty when the conversation worked.
+
+    `breakdowns` are what the caller waited for, as the engine measured it: of each answer that was heard, with the
+    number of the agent's turn.
+    """
 
     turns: tuple[dict[str, Any], ...]
     caller_script: tuple[str, ...]
@@ -39,6 +44,7 @@ class Report:
     problems: tuple[str, ...]
     wav: str
     transcript: str
+    breakdowns: tuple[tuple[int, Breakdown], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``patter demo --json`` prints; times in ms, to a tenth."""
@@ -48,6 +54,7 @@ class Report:
             "word_error_rate": round(self.word_error_rate, 4),
             "barge_in": {"stop_ms": _tenth(self.barge_in.stop_ms), "confirmed": self.barge_in.confirmed},
             "latency_ms": {"p50": _tenth(self.latency_ms.p50), "p95": _tenth(self.latency_ms.p95)},
+            "latency_parts": [{"turn": turn, **breakdown.as_dict()} for turn, breakdown in self.breakdowns],
             "audio": {"lost_ms": _tenth(self.lost_ms), "late_ms": _tenth(self.late_ms)},
             "leaks": list(self.leaks),
             "files": {"wav": self.wav, "transcript": self.transcript},
@@ -94,6 +101,15 @@ def make_report(evidence: Evidence, wav: str, transcript: str) -> Report:
         problems=tuple(problems),
         wav=wav,
         transcript=transcript,
+        breakdowns=_breakdowns(evidence),
+    )
+
+
+def _breakdowns(evidence: Evidence) -> tuple[tuple[int, Breakdown], ...]:
+    figures = None if evidence.summary is None else evidence.summary.latency
+    answers = () if figures is None else figures.turns
+    return tuple(
+        (turn.turn, turn.breakdown) for turn in answers if turn.kind == "reply" and turn.breakdown.heard
     )
 
 

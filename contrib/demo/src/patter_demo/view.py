@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
+    from patter.metrics import Breakdown
     from patter_demo.report import Report
 
 _STYLES: Final = {"caller": "36", "agent": "33", "dim": "2", "cut": "1;31", "good": "1;32", "bad": "1;31"}
@@ -24,6 +25,29 @@ PATIENCE_S = 1.0
 def printable(text: str) -> str:
     """One line without control characters."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def waited_for(breakdown: Breakdown) -> str:
+    """The parts of a wait that took at least a millisecond, each with its provider."""
+    parts = [
+        f"{part.name.replace('_', ' ')} {part.ms:.0f}{f' ({printable(part.provider)})' if part.provider else ''}"
+        for part in breakdown.parts
+        if part.ms >= 1
+    ]
+    return f"waited {breakdown.total_ms:.0f} ms: {' + '.join(parts)}" if parts else "waited for nothing"
+
+
+def longest_wait(breakdowns: Sequence[Breakdown]) -> str:
+    """The part that took most of all answers together, and what makes it shorter."""
+    totals = {
+        part.name: (sum(breakdown.ms(part.name) for breakdown in breakdowns), part)
+        for part in breakdowns[-1].parts
+    }
+    total_ms, part = max(totals.values(), key=lambda found: found[0])
+    provider = f" of {printable(part.provider)}" if part.provider else ""
+    average = total_ms / len(breakdowns)
+    name = part.name.replace("_", " ")
+    return f"longest wait: {name}{provider}, {average:.0f} ms for each answer; see {part.setting}"
 
 
 class Screen:
@@ -154,14 +178,16 @@ class View:
         """From the last sound of the caller to the first of the agent."""
         self._latency_ms = milliseconds
 
-    def agent_ended(self, text: str, interrupted: bool) -> None:
-        """The agent's turn is over; `text` is what was heard of it."""
+    def agent_ended(self, text: str, interrupted: bool, breakdown: Breakdown | None = None) -> None:
+        """The agent's turn is over; `text` is what was heard of it, `breakdown` what the caller waited for."""
         latency, self._latency_ms, self._words = self._latency_ms, None, ""
         if not text:
             return
         after = f"  [after {latency:.0f} ms]" if latency is not None else ""
         cut = " —" if interrupted else ""
         self._line(f"agent   {printable(text)}{cut}{after}", "agent")
+        if breakdown is not None and breakdown.heard:
+            self._line(f"        {waited_for(breakdown)}", "dim")
 
     # -- the end
 
@@ -175,6 +201,8 @@ class View:
             figures.append(f"the agent stopped {interruption.stop_ms:.0f} ms after the interruption")
         self._screen.line("")
         self._screen.line("; ".join(figures))
+        if report.breakdowns:
+            self._screen.line(longest_wait([breakdown for _, breakdown in report.breakdowns]))
         for problem in report.problems:
             self._screen.line(self._screen.styled(f"problem: {printable(problem)}", "bad"))
         verdict = "the conversation failed" if report.problems else "the conversation worked"
