@@ -42,30 +42,23 @@ class AgentTurns:
         self._conversation = conversation
         self._count = 0
 
-    def begin(
-        self,
-        kind: ReplyKind,
-        text: str,
-        t: float,
-        dispatch: Dispatch | None = None,
-        speech_ended_at: float | None = None,
-    ) -> StartReply:
+    def begin(self, kind: ReplyKind, text: str, dispatch: Dispatch | None = None) -> StartReply:
         """Give the floor to a new turn: a fixed text, or the answer to `dispatch`."""
         self._count = number = self._count + 1
         self._playout.begin(number, mark_each_chunk=kind == "greeting")
         self.is_sounding, self.is_occupied = False, kind != "idle_prompt"
         if dispatch is None:
-            self.current = Reply(number, kind, None, "", t, None)
+            self.current = Reply(number, kind, None, "")
             return StartReply(number, kind, text)
-        self.current = Reply(number, kind, dispatch.turn, text, t, speech_ended_at)
+        self.current = Reply(number, kind, dispatch.turn, text)
         return StartReply(number, kind, text, dispatch.turn, dispatch.trigger)
 
-    def begin_waiting(self, t: float) -> tuple[Action, ...]:
+    def begin_waiting(self) -> tuple[Action, ...]:
         """Give the floor to the turn that has waited for longest."""
         kind, content = self.waiting.popleft()
         if isinstance(content, str):
-            return (self.begin(kind, content, t),)
-        number = self.begin(kind, "", t).reply
+            return (self.begin(kind, content),)
+        number = self.begin(kind, "").reply
         self.presses_keys = True
         self._playout.open_sentence(number, "")
         self._playout.add(number, content)

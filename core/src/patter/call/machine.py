@@ -119,7 +119,7 @@ class SessionMachine:
     def _speak_up(self, t: float) -> None:
         """Begin the turn of the agent's own account that waits for the floor."""
         self.turns.open = None  # what the caller says before it is heard waits for its end
-        self._actions += self._agent.begin_waiting(t)
+        self._actions += self._agent.begin_waiting()
         self.state = _DRAINING if self.state is _DRAINING else _THINKING
 
     def end_after_speech(self, reason: str, t: float) -> list[Action]:
@@ -320,7 +320,7 @@ class SessionMachine:
             self._interrupt(t)
 
     def _start_reply(self, kind: ReplyKind, text: str, t: float, dispatch: Dispatch | None = None) -> None:
-        self._actions.append(self._agent.begin(kind, text, t, dispatch, self.caller.ended))
+        self._actions.append(self._agent.begin(kind, text, dispatch))
         self.state = _THINKING
 
     def audio_sent(self, chunk: Chunk, t: float) -> list[Action]:

@@ -44,25 +44,16 @@ class SessionSettings:
 
 @dataclass(slots=True)
 class Reply:
-    """The agent turn in progress and its timestamps, in s of the call's clock."""
+    """The agent turn in progress; `first_audio_at` is in s of the call's clock."""
 
     reply: int
     kind: ReplyKind
     user_turn: int | None
     user_text: str
-    dispatched_at: float
-    speech_ended_at: float | None
     first_audio_at: float | None = None
     made: bool = False
 
-    @property
-    def latency_ms(self) -> float | None:
-        """From the end of the caller's speech to the first sent audio; None without either."""
-        if self.first_audio_at is None or self.speech_ended_at is None:
-            return None
-        return (self.first_audio_at - self.speech_ended_at) * 1000
-
     def report(self, text: str, heard_ms: float, *, interrupted: bool) -> TurnReport:
-        """What is told of it at its end; `text` is what the caller heard."""
+        """What is told of it at its end, without times; `text` is what the caller heard."""
         told = INTERRUPTED if interrupted and not text else text
-        return TurnReport(self.reply, self.user_text, told, interrupted, heard_ms, self.latency_ms)
+        return TurnReport(self.reply, self.user_text, told, interrupted, heard_ms)
