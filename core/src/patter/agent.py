@@ -74,7 +74,22 @@ class Agent(BaseModel):
     )
     tts: Any = option(None, help="Voice, for example elevenlabs/eleven_flash_v2_5.", variable="PATTER_TTS")
     engine: Any = option(
-        None, help="A realtime engine in place of stt, llm and tts.", variable="PATTER_ENGINE"
+        None,
+        help="A realtime engine in place of stt and llm; a tts beside it greets when the engine does not.",
+        variable="PATTER_ENGINE",
+    )
+    greeting_ack: Literal["proceed", "wait"] = option(
+        "proceed",
+        help="An engine is asked for first_message at once, or once it has acknowledged that nothing interrupts it.",
+    )
+    greeting_ack_timeout_ms: int = option(
+        1500, help="That acknowledgement is waited for, and missed, after this.", unit="ms", ge=100, le=10_000
+    )
+    greeting_retries: int = option(
+        2, help="How often an engine whose first_message failed is asked for it again.", ge=0, le=5
+    )
+    protocol_trace: bool = option(
+        False, help="Tell each step of an engine's first_message as a protocol_trace event and in the log."
     )
     vad: Any = option(
         None,
@@ -324,7 +339,7 @@ def _fit_to_show(value: Any, *, is_provider: bool) -> Any:
 
 def _leave_out_the_pipeline(options: dict[str, Any]) -> None:
     """An engine hears, thinks and speaks by itself: what a pipeline would do it with is ignored, aloud (CF-02)."""
-    ignored = [name for name in PIPELINE_OPTIONS if options.get(name) is not None]
+    ignored = [name for name in PIPELINE_OPTIONS if name != "tts" and options.get(name) is not None]
     for name in ignored:
         del options[name]
     if ignored:

@@ -71,6 +71,8 @@ async def test_core_reads_every_option_of_an_agent_and_of_a_phone_while_it_carri
         await call.agent_says("Hello.")
         await call.caller_says("A table for two.")
         await call.agent_says("Certainly.")
+    async with simcall(agent.changed(engine="fake", stt=None, llm=None)) as call:
+        await call.agent_says("Hello.")
     for model, found in reads.of.items():
         assert set(model.model_fields) - found.keys() == set(), f"{model.__name__} has options without effect"
 

@@ -76,8 +76,7 @@ def test_an_engine_decides_and_else_any_part_of_a_pipeline() -> None:
         "llm",
         "tts",
     }
-    # which engine it would be is known before calls can be carried through it
-    assert "engine first is known, but realtime calls are not carried yet" in refused(plans, Agent())
+    assert {kind: part.reference for kind, part in plans.plan(Agent()).parts.items()} == {"realtime": "first"}
     with pytest.raises(ProviderNotFoundError, match="did you mean first"):
         plans.plan(Agent(engine="frist"))
 
@@ -89,7 +88,7 @@ def test_without_any_the_one_default_engine_is_chosen_and_else_what_there_is_is_
 
     none = refused(planner(fake_plugin, Engines(first=False)), Agent())
     assert "no default engine is installed" in none
-    assert "installed: first" in none
+    assert "installed: fake, fake-greeter, first" in none
     assert "stt: fake, fake-endpointing; llm: fake; tts: fake" in none
     assert "pip install patter-" in none
 

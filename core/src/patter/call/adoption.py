@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.types import ProviderConnected
@@ -13,18 +13,16 @@ from patter.errors import ProviderTimeout
 from patter.prewarm.failures import without_text
 
 if TYPE_CHECKING:
-    from patter.audio.formats import AudioFormat
     from patter.call.call import Call
     from patter.environment import Clock
     from patter.prewarm.warming import Warming
-    from patter.providers.stt import STT
     from patter.records import ProviderKind
 
 logger = logging.getLogger(__name__)
 
 #: adopting may take this long, in s; it is a matter of under 5 ms
 ADOPT_S = 1.0
-#: an STT that is not connected after this long has failed, in s
+#: an STT or engine that is not connected after this long has failed, in s
 CONNECT_S = 10.0
 
 
@@ -44,8 +42,10 @@ class Adoption:
             return False
         return warming.keeps(call_id, kind) or (kind == "tts" and warming.is_rendering(call_id))
 
-    async def adopt(self, kind: ProviderKind, current: Callable[[], Any]) -> bool | None:
+    async def adopt(self, kind: ProviderKind, current: Callable[[], Any], slot: str = "") -> bool | None:
         """Hand the provider its parked connection; `current` is who is that provider now.
+
+        `slot` is where it is parked: under its kind, unless it is an engine (PW-05).
 
         None: there is none, or the provider was replaced by another meanwhile. False: it could not take it over, and
         must be made anew (PW-04, PW-11).
@@ -55,7 +55,7 @@ class Adoption:
             return None
         if kind == "tts":  # one synthesis at a time
             await warming.rendering_over(self._call.id)
-        handle = await warming.take(self._call.id, kind)
+        handle = await warming.take(self._call.id, slot or kind)
         if handle is None:
             return None
         if current() is not provider:
@@ -82,18 +82,19 @@ class Adoption:
         self.connected(kind, "adopted", began)
         return True
 
-    async def connect(self, stt: STT, audio_format: AudioFormat) -> None:
-        """Connect an STT anew. Raises `ProviderError`."""
+    async def connect(self, kind: ProviderKind, connecting: Awaitable[None]) -> None:
+        """Connect an STT or an engine anew. Raises `ProviderError`."""
         began = self._now()
         try:
             async with asyncio.timeout(CONNECT_S):
-                await stt.connect(audio_format)
+                await connecting
         except TimeoutError as error:
-            raise ProviderTimeout(f"the STT was not connected within {CONNECT_S:.0f} s") from error
+            who = "STT" if kind == "stt" else "engine"
+            raise ProviderTimeout(f"the {who} was not connected within {CONNECT_S:.0f} s") from error
         except Exception as error:
             self._unconnected = error
             raise
-        self.connected("stt", "fresh", began)
+        self.connected(kind, "fresh", began)
 
     def said_of(self, error: Exception) -> object:
         """What a log may say of a provider's failure: of one at the handshake not its text (PW-14)."""

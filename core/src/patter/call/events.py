@@ -45,6 +45,12 @@ EVENTS: dict[str, str] = {
     "metrics_collected": "TurnMetrics: the figures of an agent turn that ended",
     "interruption": "BargeInOutcome",
     "dtmf": "str: the key",
+    "greeting_delivered": "GreetingReport: the caller has heard the engine's first message",
+    "greeting_fallback": "GreetingReport: the caller has heard it from the voice beside the engine",
+    "greeting_failed": "GreetingReport: the caller has not heard it",
+    "protection_not_applied": "ProtectionReport: the engine did not take the guard of its first message",
+    "protocol_trace": "ProtocolTrace: a step of the engine's first message, where that is asked for",
+    "realtime_usage": "RealtimeUsage: the billed tokens of an engine's response",
     "failed": "CallFailure",
     "call_ended": "CallSummary",
 }

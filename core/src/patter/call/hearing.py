@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from patter.call.ledger import Ledger
     from patter.call.lineup import Lineup
     from patter.call.machine import SessionMachine
-    from patter.call.listening import SpeechTaker
     from patter.call.mouth import SessionMouth
-    from patter.call.realtime_bridge import EngineBridge
+    from patter.call.realtime_seat import Seat
     from patter.call.tasks import CallTasks
     from patter.call.turn_meter import TurnMeter
     from patter.providers.stt import STTEvent
@@ -85,12 +84,12 @@ class Hearing:
             tasks.start("stt", self.receive())
             tasks.start("stt sender", self.feed.run())
 
-    def open(self, ledger: Ledger, engine: EngineBridge | None = None) -> Listening:
-        """The chain that takes the caller's frames, to an STT or to the engine of a realtime call."""
+    def open(self, ledger: Ledger, seat: Seat) -> Listening:
+        """The chain that takes the caller's frames, to an STT or to the engine."""
         carrier_format, stages = self._machine.playout.format, self._chain.stages
         heard = carrier_format if stages is None else stages.format
         detector = self._lineup.open_detector(self._vad_event, ledger, heard)
-        taker: SpeechTaker | None = engine.open(heard) if engine is not None else None
+        taker = seat.open(heard)
         if self.feed is not None:
             taker = self._lineup.voice.pipeline.before_stt(self.feed)
         return Listening(carrier_format, taker, detector, stages)

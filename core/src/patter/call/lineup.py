@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -15,15 +15,16 @@ from patter.call.guarded_strategy import GuardedStrategy
 from patter.call.input_stages import make_stages
 from patter.call.listening import detector_format
 from patter.call.message_llm import MessageLLM
-from patter.call.pipeline import CallPipeline
+from patter.call.pipeline import pipeline_of
+from patter.call.provider_making import ProviderMaker
+from patter.call.realtime_session import session_of
 from patter.call.reply_parts import Voice
 from patter.call.types import CallFailure
 from patter.decisions import Hangup, Retry, Switch
 from patter.errors import ConfigError, PatterError, ProviderAuthError
-from patter.pipeline_hooks import PipelineContext
-from patter.plugins import build
 from patter.prewarm.warming import Warmable, Warming
 from patter.providers.carrier import CallStatus
+from patter.records import RealtimeRecord
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -31,14 +32,15 @@ if TYPE_CHECKING:
     from patter.call.input_stages import InputChainParts
     from patter.call.ledger import Ledger
     from patter.call.listening import SpeechDetector
-    from patter.call.plan import CallPlan, Part, Planner
+    from patter.call.plan import CallPlan, Planner
     from patter.call.vad_sources import VADSources
     from patter.environment import Clock
     from patter.plugins import HookDispatcher, PluginManager
     from patter.providers.barge_in import BargeInStrategy
     from patter.providers.context import ProviderContext
-    from patter.providers.llm import LLM
+    from patter.providers.llm import LLM, Message
     from patter.providers.noise_filter import NoiseFilter
+    from patter.providers.realtime import RealtimeEngine, RealtimeSession
     from patter.providers.stt import STT
     from patter.providers.tts import TTS, WordTime
     from patter.providers.vad import VADEvent
@@ -53,6 +55,8 @@ Spoken = Literal["tts", "llm"]
 REPAIRS = 2
 #: a language model, in one turn (LM-03)
 LLM_REPAIRS = 1
+#: an engine, whose call has nobody else to talk
+ENGINE_REPAIRS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class LineupServices:
     vads: VADSources
     clock: Clock
     warming: Warming | None = None
+    can_transfer: bool = False
 
 
 class Lineup:
@@ -80,7 +85,6 @@ class Lineup:
         self._call = call
         self._plan = plan
         self.parts = dict(plan.parts)
-        self._context = context
         self._services = services
         self._hooks = hooks
         self.clock = services.clock
@@ -92,16 +96,21 @@ class Lineup:
         self._interims_wanted = False
         self._adoption = Adoption(call, services.clock, services.warming)
         assert context.carrier_format is not None
-        self._carrier_format: AudioFormat = context.carrier_format
-        self._failure: Exception | None = None
-        self._stt = cast("STT | None", self._first("stt"))
-        self.noise_filter = cast("NoiseFilter | None", self._first("noise_filter"))
-        agent = plan.agent
+        #: format of the call's audio
+        self.carrier_format: AudioFormat = context.carrier_format
+        self.agent = agent = plan.agent
+        self.call_id = call.id
+        self._maker = maker = ProviderMaker(call, plan, self.parts, context, services.manager, self._report)
+        self._stt = cast("STT | None", maker.first("stt"))
+        self._engine = cast("RealtimeEngine | None", maker.first("realtime"))
+        self.noise_filter = cast("NoiseFilter | None", maker.first("noise_filter"))
         self.voice = Voice(
-            llm=cast("LLM | None", self._first("llm")),
-            tts=cast("TTS | None", self._first("tts")),
+            llm=cast("LLM | None", maker.first("llm")),
+            tts=cast("TTS | None", maker.first("tts")),
             tools=None,
-            pipeline=self._pipeline(),
+            pipeline=pipeline_of(
+                call, agent, lambda: self.stt_format if self._stt else None, self.carrier_format
+            ),
             guardrails=agent.guardrails,
             text_transforms=agent.text_transforms,
             language=agent.language,
@@ -114,27 +123,25 @@ class Lineup:
         self.strategies: list[BargeInStrategy] = [
             GuardedStrategy(cast("BargeInStrategy", strategy), part.reference, self.clock)
             for part in plan.strategies
-            if (strategy := self._attempt(part)) is not None
+            if (strategy := maker.attempt(part)) is not None
         ]
 
     def check(self) -> None:
         """Raise what kept a provider from being made; `close()` releases those that were."""
-        if self._failure is not None:
-            raise self._failure
-
-    @property
-    def carrier_format(self) -> AudioFormat:
-        """Format of the call's audio."""
-        return self._carrier_format
+        if self._maker.failure is not None:
+            raise self._maker.failure
 
     def suits(self, plan: CallPlan, stream: AudioFormat) -> bool:
         """Whether this is a whole line-up of a call with that plan and audio."""
-        return self._failure is None and self._plan is plan and self._carrier_format == stream
+        return self._maker.failure is None and self._plan is plan and self.carrier_format == stream
 
     # -- while the phone rings, and when its call begins
 
     def warmables(self, *, renders: bool) -> list[Warmable]:
         """What can be opened or warmed beforehand; not the voice when it makes the greeting, which warms it as well."""
+        if self._engine is not None:  # a voice beside it is for the case that it does not greet
+            engine = Warmable.of(self._engine_slot, self._engine, self._engine_session())
+            return [] if engine is None else [engine]
         stt = None if self._stt is None else Warmable.of("stt", self._stt, self.stt_format)
         kinds: tuple[Spoken, ...] = ("llm",) if renders else ("tts", "llm")
         found = (stt, *(Warmable.of(kind, self._with_connection(kind)) for kind in kinds))
@@ -160,57 +167,6 @@ class Lineup:
         finally:
             self.voice.adopting.pop(kind).set()
 
-    def _pipeline(self) -> CallPipeline:
-        call, hooks = self._call, self._plan.agent.pipeline
-        if hooks is None:
-            return CallPipeline(None, PipelineContext(call.id))
-        context = PipelineContext(
-            call.id,
-            call.caller,
-            call.callee,
-            stt_format=self.stt_format if self._stt is not None else None,
-            carrier_format=self._carrier_format,
-            read_history=lambda: call.history,
-        )
-        return CallPipeline(hooks, context)
-
-    def _first(self, kind: ProviderKind) -> object:
-        part = self.parts.get(kind)
-        return None if part is None else self._attempt(part)
-
-    def _attempt(self, part: Part) -> object:
-        """A provider for the start of the call; after a failure none is made any more."""
-        try:
-            return None if self._failure is not None else self._build(part)
-        except Exception as error:
-            self._failure = error
-            return None
-
-    def _make(self, kind: ProviderKind) -> object:
-        part = self.parts.get(kind)
-        return None if part is None else self._build(part)
-
-    def _build(self, part: Part) -> object:
-        made = self._build_alone(part)
-        if isinstance(made, MessageLLM):
-            made.call = self._call
-        fallbacks = self._plan.llm_fallbacks
-        if part.resolved.kind != "llm" or not fallbacks:
-            return made
-        models = [(part.reference, cast("LLM", made))]
-        for fallback in fallbacks:
-            try:
-                models.append((fallback.reference, cast("LLM", self._build_alone(fallback))))
-            except PatterError as error:
-                self._report("llm", fallback.reference, error)
-        told = lambda name, error: self._report("llm", name, error)  # noqa: E731
-        return FallbackLLM(models, self._call.id, told, self._call.meter)
-
-    def _build_alone(self, part: Part) -> object:
-        made = build(self._services.manager, part.resolved, self._context, self._call, sources=part.sources)
-        self._call.meter.made(part.resolved.record, part.model, made)
-        return made
-
     def on_hopeless(self, end: Callable[[CallStatus, str], None]) -> None:
         """How to end the call when a provider cannot be healed."""
         self._end = end
@@ -232,13 +188,13 @@ class Lineup:
         """What the STT is fed: the carrier's own format if it takes that, else the best it takes."""
         assert self._stt is not None
         formats = self._stt.input_formats()
-        return self._carrier_format if self._carrier_format in formats else formats[0]
+        return self.carrier_format if self.carrier_format in formats else formats[0]
 
     def input_chain(self, now: Callable[[], float], lag_ms: Callable[[], float]) -> InputChainParts:
         """The stages that are on for this call; see `EchoReference` for the arguments."""
         stt_format = self.stt_format if self._stt is not None else None
-        clock = (now, lag_ms)
-        return make_stages(self._plan.agent, self._carrier_format, stt_format, self.noise_filter, clock)
+        chain = self.agent, self.carrier_format, stt_format, self.noise_filter
+        return make_stages(*chain, (now, lag_ms))
 
     def open_detector(
         self, on_event: Callable[[VADEvent], None], ledger: Ledger, heard: AudioFormat
@@ -267,7 +223,7 @@ class Lineup:
             await self.rebuild("stt")
         stt = self._stt
         if not adopted:
-            await self._adoption.connect(stt, self.stt_format)
+            await self._adoption.connect("stt", stt.connect(self.stt_format))
         if self._interims_wanted:
             stt.interims_wanted(True)
         return stt
@@ -313,7 +269,7 @@ class Lineup:
         if isinstance(decision, Switch) and await self._switch(decision) and decision.kind == kind:
             return not spoken
         if not isinstance(decision, Retry) and self._given_up(kind, error):
-            if kind == "llm":
+            if kind == "llm" or self._engine is not None:
                 self.recovered(kind)  # it is asked again in the next turn, as often as in this one
             else:
                 self._hopeless(f"{kind} {part.reference} failed")
@@ -330,7 +286,7 @@ class Lineup:
     def _given_up(self, kind: str, error: Exception) -> bool:
         if kind == "llm" and isinstance(self.voice.llm, FallbackLLM | MessageLLM):
             return True  # it has tried what there is, or must not be asked twice
-        limit = LLM_REPAIRS if kind == "llm" else REPAIRS
+        limit = {"llm": LLM_REPAIRS, "realtime": ENGINE_REPAIRS}.get(kind, REPAIRS)
         return isinstance(error, ProviderAuthError) or self._repairs.get(kind, 0) >= limit
 
     def _report(self, kind: ProviderKind, reference: str, error: Exception) -> CallFailure:
@@ -356,7 +312,7 @@ class Lineup:
 
     def _replace(self, kind: ProviderKind) -> object:
         """Put a fresh provider in place; returns the old one."""
-        fresh = self._make(kind)
+        fresh = self._maker.make(kind)
         old: object
         if kind == "stt":
             old, self._stt = self._stt, cast("STT", fresh)
@@ -364,6 +320,8 @@ class Lineup:
             old, self.voice.llm = self.voice.llm, cast("LLM", fresh)
         elif kind == "tts":
             old, self.voice.tts = self.voice.tts, cast("TTS", fresh)
+        elif kind == "realtime":
+            old, self._engine = self._engine, cast("RealtimeEngine", fresh)
         else:
             raise ConfigError(f"a {kind} cannot be replaced in mid-call")
         return old
@@ -377,6 +335,48 @@ class Lineup:
             raise
         await close_provider(kind, old)
 
+    # -- the engine of a realtime call
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether an engine talks in this call."""
+        return self._engine is not None
+
+    @property
+    def engine_flags(self) -> RealtimeRecord:
+        """What the engine can do."""
+        record = self.parts["realtime"].resolved.record
+        assert isinstance(record, RealtimeRecord)
+        return record
+
+    @property
+    def _engine_slot(self) -> str:
+        """Where its connection is parked (PW-05)."""
+        return self.engine_flags.name.replace("-", "_")
+
+    def _engine_session(self, history: Sequence[Message] = ()) -> RealtimeSession:
+        """What is asked of the engine; the same for its parked and its live connection (PW-10)."""
+        return session_of(self._plan, self._call, self.carrier_format, self._services.can_transfer, history)
+
+    async def connect_engine(self, history: Sequence[Message]) -> RealtimeEngine:
+        """Take over the parked session, or open one that knows what was said. Raises `ProviderError`."""
+        adopted = await self._adoption.adopt("realtime", lambda: self._engine, self._engine_slot)
+        if adopted is False:
+            await self.rebuild("realtime")
+        engine = self._engine
+        assert engine is not None
+        if not adopted:
+            await self._adoption.connect("realtime", engine.connect(self._engine_session(history)))
+        return engine
+
+    def engine_failed(self, error: Exception) -> None:
+        """The engine did not do what it was asked to; its session goes on."""
+        self._report("realtime", self.parts["realtime"].reference, error)
+
+    def engine_is_lost(self) -> None:
+        """Its session cannot be made anew: nobody talks to the caller any more."""
+        self._hopeless(f"the engine {self.parts['realtime'].reference} failed")
+
     def _hopeless(self, reason: str) -> None:
         if self._end is not None:
             self._end(CallStatus.FAILED, reason)
@@ -387,6 +387,7 @@ class Lineup:
         """Close every provider of this call, side by side, each within 1 s."""
         providers: list[tuple[str, Any]] = [
             ("stt", self._stt),
+            ("engine", self._engine),
             ("llm", self.voice.llm),
             ("tts", self.voice.tts),
             ("noise filter", self.noise_filter),

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from patter.pipeline_hooks import PipelineHooks, defined_hook
+from patter.pipeline_hooks import PipelineContext, PipelineHooks, defined_hook
 from patter.providers.llm import Message
 
 if TYPE_CHECKING:
+    from patter.agent import Agent
     from patter.audio.formats import AudioFormat
+    from patter.call.call import Call
     from patter.call.listening import SpeechTaker
-    from patter.pipeline_hooks import PipelineContext
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,23 @@ class _TouchedSpeech:
         chunk = self._touch(chunk)
         if chunk:
             self._send(chunk)
+
+
+def pipeline_of(
+    call: Call, agent: Agent, stt_format: Callable[[], AudioFormat | None], carrier_format: AudioFormat
+) -> CallPipeline:
+    """The hooks of a call whose agent is this; `stt_format` gives what its STT is fed, None without one."""
+    if agent.pipeline is None:
+        return CallPipeline(None, PipelineContext(call.id))
+    context = PipelineContext(
+        call.id,
+        call.caller,
+        call.callee,
+        stt_format=stt_format(),
+        carrier_format=carrier_format,
+        read_history=lambda: call.history,
+    )
+    return CallPipeline(agent.pipeline, context)
 
 
 def _anything(result: object) -> None:

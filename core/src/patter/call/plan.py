@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from patter.call.input_stages import import_stages
 from patter.call.message_llm import message_record
+from patter.call.realtime_session import patter_decides
 from patter.call.selection import Selection, select
 from patter.errors import ConfigError
 from patter.plugins import ConfigSources, ResolvedProvider, configure, import_attribute, resolve
 from patter.plugins.configuration import config_class
 from patter.plugins.resolving import is_config
-from patter.records import STTRecord, VADRecord
+from patter.records import RealtimeRecord, STTRecord, VADRecord
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,6 +36,7 @@ TurnEnd = Literal["stt", "vad", "manual"]
 Settings = Mapping["ProviderKind", Mapping[str, Any]]
 
 _PIPELINE: tuple[ProviderKind, ...] = ("stt", "llm", "tts", "noise_filter")
+_BESIDE_ENGINE: tuple[ProviderKind, ...] = ("tts", "noise_filter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """What a call will be made of."""
+    """What a call will be made of. `patter_decides`: not the engine but Patter decides about replies (RT-24)."""
 
     agent: Agent
     parts: Mapping[ProviderKind, Part]
     strategies: tuple[Part, ...]
     turn_end: TurnEnd
     llm_fallbacks: tuple[Part, ...] = ()
+    patter_decides: bool = False
 
 
 class Planner:
@@ -89,14 +92,7 @@ class Planner:
         """The plan of one call, with settings of its providers that win over the agent's. Raises `ConfigError`."""
         selection = self.select(agent)
         if selection.engine is not None:
-            engine = resolve(self._manager, "realtime", selection.engine)
-            if agent.prewarm_first_message:
-                logger.warning(
-                    "prewarm_first_message does nothing with an engine: it speaks its greeting itself"
-                )
-            raise ConfigError(
-                f"engine {engine.origin} is known, but realtime calls are not carried yet: use stt, llm and tts"
-            )
+            return self._engine_plan(selection, settings or {})
         settings = settings or {}
         parts: dict[ProviderKind, Part] = {}
         for kind in _PIPELINE:
@@ -120,6 +116,36 @@ class Planner:
         strategies = tuple(self.part("barge_in", reference) for reference in agent.barge_in_strategies)
         fallbacks = tuple(self.part("llm", reference) for reference in agent.llm_fallbacks)
         return CallPlan(agent, parts, strategies, self._turn_end(agent, parts), fallbacks)
+
+    def _engine_plan(self, selection: Selection, settings: Settings) -> CallPlan:
+        """The plan of a call in which an engine hears and speaks; a voice beside it greets when the engine does not."""
+        agent = selection.agent
+        if agent.prewarm_first_message:
+            logger.warning("prewarm_first_message does nothing with an engine: it speaks its greeting itself")
+        if agent.mcp_servers:
+            logger.warning(
+                "mcp_servers have no effect with an engine: its tools are fixed when it is connected"
+            )
+        references: dict[ProviderKind, Any] = {"realtime": selection.engine}
+        references |= {
+            kind: getattr(agent, kind) for kind in _BESIDE_ENGINE if getattr(agent, kind) is not None
+        }
+        for kind in settings.keys() - references.keys():
+            raise ConfigError(f"the agent has no {kind} that {', '.join(settings[kind])} could be set of")
+        parts = {
+            kind: self.part(kind, reference, explicit=settings.get(kind))
+            for kind, reference in references.items()
+        }
+        engine = parts["realtime"].resolved.record
+        assert isinstance(engine, RealtimeRecord)
+        vad = self._vad(agent) if engine.client_interrupt and not engine.turn_events else None
+        decides = patter_decides(agent, engine, has_vad=vad is not None)
+        if decides and vad is not None:
+            parts["vad"] = vad
+        import_stages(agent)
+        strategies = tuple(self.part("barge_in", one) for one in agent.barge_in_strategies) if decides else ()
+        turn_end: TurnEnd = "manual" if decides and agent.turn_end == "manual" else "stt"
+        return CallPlan(agent, parts, strategies, turn_end, patter_decides=decides)
 
     def select(self, agent: Agent) -> Selection:
         """How that agent talks, and the agent with what its engine's settings say of it. Raises `ConfigError`."""

@@ -31,6 +31,7 @@ from patter.call.ledger import Ledger
 from patter.call.machine import SessionMachine
 from patter.call.mouth import SessionMouth
 from patter.call.outbox import Outbox
+from patter.call.realtime_seat import seat_of
 from patter.call.reply import ReplyRunner
 from patter.call.reply_parts import ReplyParts
 from patter.call.socket_stall import STALLED_END_S, SocketStall
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from patter.call.listening import Listening
     from patter.call.pacer import Pacer
     from patter.call.playout import Chunk
+    from patter.call.reply_meter import ReplyMeter
     from patter.call.turn_meter import TurnMeter
     from patter.call.types import ConversationState, TranscriptEntry
     from patter.environment import Clock
@@ -95,6 +97,7 @@ class CallSession:
         self._notice_count = 0
         self._keys: deque[str] = deque()
         self.mouth = SessionMouth(call, parts.machine, lineup, self.kick)
+        self.seat = seat_of(self, parts.machine, lineup, self.mouth, parts.hooks)
         self._hearing = Hearing(self, parts.machine, lineup, self.mouth)
         self._outbox = Outbox(leg.connection, leg.protocol, clock, self._hearing.tap(self._audio_sent))
         self._socket = SocketStall(leg.connection, self._outbox, parts.machine.playout)
@@ -134,7 +137,7 @@ class CallSession:
     def prepare(self) -> None:
         """Open what hears the caller; before `run()`. Raises what kept a provider from being made: then `discard()`."""
         self._lineup.check()
-        self._listening = self._hearing.open(self._ledger)
+        self._listening = self._hearing.open(self._ledger, self.seat)
 
     async def discard(self) -> None:
         """Release what was made for a call that is not carried after all."""
@@ -145,9 +148,8 @@ class CallSession:
         self._call.attach(self)
         self._tasks.start("reader", self._read())
         self._tasks.start("writer", self._outbox.run())
-        if self._hearing.feed is not None:
-            self._tasks.start("stt", self._hearing.receive())
-            self._tasks.start("stt sender", self._hearing.feed.run())
+        self._hearing.start(self._tasks)
+        self.seat.run_in(self._tasks)
         for kind in self._lineup.begin():
             self._tasks.start(f"{kind} adoption", self._lineup.adopt(kind))
         self._call.events.emit("call_started")
@@ -156,6 +158,7 @@ class CallSession:
 
     async def _close(self) -> CallSummary:
         self._pacer.remove(self)
+        self.seat.close()
         late = await self._tasks.close(TEARDOWN_S)
         await self._notices.finish(NOTICES_S)
         late += await self._notices.close(TEARDOWN_S)
@@ -208,8 +211,8 @@ class CallSession:
         if (deadline is not None and deadline <= t) or machine.playout.finished(t):
             self.apply(machine.time_passed(t))
         if t >= self._watchdog.due:
-            lineup = self._lineup
-            self.apply(self._watchdog.look(t, self._tasks.running(), lineup.voice.tools, lineup.failures))
+            lineup, making = self._lineup, (*self._tasks.running(), *self.seat.under_way())
+            self.apply(self._watchdog.look(t, making, lineup.voice.tools, lineup.failures))
         self._schedule(t)
 
     def _schedule(self, t: float) -> None:
@@ -228,12 +231,10 @@ class CallSession:
             case Emit(event=event, data=data):
                 self._observe(event, self.turns.observed(event, data, self.now()))
             case StartReply():
-                moments, voice = self.turns.begun(action, self.now()), self._lineup.voice
-                parts = ReplyParts(action.reply, self.mouth, voice, self._hooks, self._call.id, moments)
-                runner = ReplyRunner(action, parts)
-                self._tasks.start(f"reply {action.reply}", self._make_reply(runner, action.reply))
+                self.seat.start(action, self.turns.begun(action, self.now()))
             case CancelReply(reply=reply):
                 self._tasks.cancel(f"reply {reply}")
+                self.seat.cancel(reply)
             case SendClear():
                 self.turns.cleared(self.now())
                 self._outbox.clear(tell_carrier=self._leg.clear)
@@ -251,8 +252,14 @@ class CallSession:
                 self._ending = self._ending or action
                 self._ended.set()
 
+    def speak(self, action: StartReply, moments: ReplyMeter) -> None:
+        """Make an agent turn with the call's own model and voice."""
+        parts = ReplyParts(action.reply, self.mouth, self._lineup.voice, self._hooks, self._call.id, moments)
+        self._tasks.start(f"reply {action.reply}", self._make_reply(ReplyRunner(action, parts), action.reply))
+
     def _observe(self, event: str, data: object) -> None:
         self._call.events.emit(event, data)
+        self.seat.observe(event, data)
         hook, argument = {
             "turn_ended": ("patter_turn_ended", "turn"),
             "interruption": ("patter_barge_in", "event"),

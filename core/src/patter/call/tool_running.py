@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from patter.call.mcp_tools import MCPTools
     from patter.environment import Environment
     from patter.providers.llm import ToolCall, ToolSpec
-    from patter.tools import Handler, Tool
+    from patter.tools import Handler, Reassurance, Tool
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +127,12 @@ class ToolRunner:
     def busy(self) -> bool:
         """Whether a round of tools is at work."""
         return any(task.get_name() == _ROUND for task in self._tasks)
+
+    def reassurances(self, calls: Sequence[ToolCall]) -> list[Reassurance]:
+        """What to say while these run, each at its time, the earliest first (RT-21)."""
+        tools = (self._tools.get(call.name) for call in calls)
+        found = {tool.name: tool.reassurance for tool in tools if tool is not None}
+        return sorted(filter(None, found.values()), key=lambda one: one.after_ms)
 
     async def run(self, call: ToolCall, call_object: Any = None) -> ToolResult:
         """Run one tool; see `run_all`."""

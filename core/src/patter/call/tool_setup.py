@@ -43,6 +43,7 @@ def give_tools(
         """A result that comes after its turn was given up enters the history, and starts no reply (TL-08)."""
         messages = [Message("tool", result.result, tool_call_id=result.id) for result in results]
         session.mouth.tool_calls(0, Message("assistant", "", tuple(calls)), messages)
+        session.seat.late_results(results)
 
     actions = CallActions(end_call, transfer if session.can_transfer else None)
     voice.tools = ToolRunner(

@@ -20,6 +20,7 @@ RESTART_WINDOW_S = 8.0
 #: an equal final within this time, without a speech start between, is the vendor's repetition (TN-05)
 REPEAT_WINDOW_S = 2.0
 
+_BRACKETS = frozenset("[(♪*")
 _CAPTION = re.compile(r"^[\[(♪*].*[\])♪*]$")
 #: captions that recognisers trained on videos write for silence (TN-06)
 _ARTEFACTS = frozenset(
@@ -46,8 +47,12 @@ def plain(text: str) -> str:
 
 def is_artefact(text: str) -> bool:
     """Whether a recogniser's text is a known caption of silence; "yes", "okay", "thanks" never are (TN-06)."""
-    stripped = text.strip()
-    return bool(_CAPTION.match(stripped)) or plain(stripped) in _ARTEFACTS
+    return _is_caption(text.strip(), plain(text))
+
+
+def _is_caption(text: str, words: str) -> bool:
+    bracketed = text[:1] in _BRACKETS and _CAPTION.match(text) is not None
+    return bracketed or words in _ARTEFACTS
 
 
 def merge(earlier: str, later: str) -> str:
@@ -113,9 +118,10 @@ class Turns:
 
     def accepts(self, text: str, t: float) -> bool:
         """Whether a final counts (TN-05, TN-06); remembers it."""
-        if not text.strip() or is_artefact(text):
+        words = plain(text)
+        if not text.strip() or _is_caption(text.strip(), words):
             return False
-        same, words = self._last_final, plain(text)
+        same = self._last_final
         self._last_final = (t, words)
         return not (same is not None and same[1] == words and t - same[0] < REPEAT_WINDOW_S)
 
@@ -158,6 +164,10 @@ class Turns:
     def hold(self, text: str, *, triggers: bool) -> None:
         """Keep a text for the next user turn; a backchannel alone does not start one (BI-20)."""
         self._held.append(_Held(text, triggers))
+
+    def begin(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
+        """A turn that is answered already, or whose text is not known."""
+        return self._dispatch(text, t, trigger)
 
     def agent_turn_over(self, t: float, trigger: EosTrigger) -> Dispatch | None:
         """The agent's turn ended; answer what waited, if any of it asks for an answer."""

@@ -12,6 +12,8 @@ from patter.call.lineup import Lineup, LineupServices
 from patter.call.machine import SessionMachine
 from patter.call.playout import Playout
 from patter.call.prompts import prompts_of
+from patter.call.realtime_conversation import RealtimeConversation
+from patter.call.realtime_machine import RealtimeMachine
 from patter.call.session import CallSession, SessionParts
 from patter.call.session_state import SessionSettings
 from patter.call.tool_setup import give_tools
@@ -87,14 +89,13 @@ class PhoneCallMaker:
     def _lineup(self, line: Line, plan: CallPlan, audio_format: AudioFormat) -> Lineup:
         phone = self._phone
         context = phone.context_for(line.call, audio_format, plan.agent.language)
-        clock = phone.environment.clock
-        services = LineupServices(phone.plugins, phone.planner, phone.vads, clock, phone.warming)
+        clock, transfers = phone.environment.clock, bool(line.trunk.record.transfers)
+        services = LineupServices(phone.plugins, phone.planner, phone.vads, clock, phone.warming, transfers)
         return Lineup(line.call, plan, context, services, line.hooks)
 
-    def session(self, line: Line, leg: MediaLeg, started: StreamStarted) -> CallSession:
-        """A session on that media leg. Raises `PatterError` when a provider cannot be built."""
-        phone, call, plan = self._phone, line.call, line.plan
-        assert plan is not None
+    def _machine(
+        self, call: Call, plan: CallPlan, lineup: Lineup, audio_format: AudioFormat, marks: bool
+    ) -> SessionMachine:
         agent = plan.agent
         lineup = self._ringing.take(line, plan, started.audio_format)
         prompts = prompts_of(agent, call.parameters)
@@ -107,22 +108,18 @@ class PhoneCallMaker:
         settings = SessionSettings(
             first_message=prompts.first_message,
             turn_end=plan.turn_end,
-            max_duration_s=phone.settings.max_call_s,
+            max_duration_s=self._phone.settings.max_call_s,
+            can_finalize=not lineup.has_engine,
             idle_prompt=prompts.idle_prompt,
             idle_prompt_s=agent.idle_prompt_s,
             idle_hangup_s=agent.idle_hangup_s,
         )
-        barge_in = BargeInSettings(
-            mode=agent.effective_barge_in_mode,
+        engine_decides = lineup.has_engine and not plan.patter_decides
+        judging = BargeInSettings(
+            mode="cancel" if engine_decides else agent.effective_barge_in_mode,
             gate_s=GATE_ECHO_CANCELLATION_S if agent.echo_cancellation else GATE_S,
             confirm_s=agent.barge_in_confirm_ms / 1000,
-            has_vad=lineup.has_detector,
-        )
-        machine = SessionMachine(
-            settings,
-            Playout(started.audio_format, marks=leg.marks),
-            BargeIn(barge_in, lineup.strategies),
-            Conversation(prompts.system, max_history=agent.max_history),
+            has_vad=lineup.has_detector or (lineup.has_engine and lineup.engine_flags.turn_events),
         )
         turns = measure_turns(call, plan, lineup, line.hooks, machine)
         session = CallSession(
@@ -132,3 +129,17 @@ class PhoneCallMaker:
         phone.callbacks.observe(call)
         give_tools(lineup.voice, agent, call, session, phone.environment, self._breakers)
         return session
+        playout, barge_in = Playout(audio_format, marks=marks), BargeIn(judging, lineup.strategies)
+        if not lineup.has_engine:
+            said = Conversation(prompts.system, max_history=agent.max_history)
+            return SessionMachine(settings, playout, barge_in, said)
+        talk = RealtimeConversation(prompts.system, max_history=agent.max_history)
+        return RealtimeMachine(settings, playout, barge_in, talk, engine_decides=engine_decides)
+
+    def session(self, line: Line, leg: MediaLeg, started: StreamStarted) -> CallSession:
+        """A session on that media leg. Raises `PatterError` when a provider cannot be built."""
+        phone, call, plan = self._phone, line.call, line.plan
+        assert plan is not None
+        agent = plan.agent
+        lineup = self._ringing.take(line, plan, started.audio_format)
+        machine = self._machine(call, plan, lineup, started.audio_format, leg.marks)

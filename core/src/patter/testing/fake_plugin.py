@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from patter.markers import hookimpl
-from patter.records import CarrierRecord, LLMRecord, STTRecord, TTSRecord, VADRecord
+from patter.records import CarrierRecord, LLMRecord, RealtimeRecord, STTRecord, TTSRecord, VADRecord
+
+_PRICES = "patter.testing:prices.json"
 
 
 def _endpointing_stt(context: object) -> object:
@@ -19,6 +21,14 @@ def _endpointing_stt(context: object) -> object:
 @hookimpl
 def patter_register_carrier() -> Iterable[CarrierRecord]:
     """``fake``: a carrier in memory that can do everything."""
+def _greeting_engine(context: object) -> object:
+    from patter.providers.context import ProviderContext
+    from patter.testing.fake_engine import FakeEngine
+
+    assert isinstance(context, ProviderContext)
+    return FakeEngine(context, input_rate=16_000, output_rate=24_000, greets=True)
+
+
     return [
         CarrierRecord(
             "fake",
@@ -54,7 +64,21 @@ def patter_register_llm() -> Iterable[LLMRecord]:
 @hookimpl
 def patter_register_tts() -> Iterable[TTSRecord]:
     """``fake``: tones."""
-    return [TTSRecord("fake", "patter.testing.fake_tts:FakeTTS")]
+    return [TTSRecord("fake", "patter.testing.fake_tts:FakeTTS", prices=_PRICES)]
+
+
+@hookimpl
+def patter_register_realtime() -> Iterable[RealtimeRecord]:
+    """``fake``, which can do everything but greet by itself; ``fake-greeter``, which does, can be asked for nothing,
+    takes PCM at 16 kHz and gives it at 24 kHz.
+    """
+    engine = "patter.testing.fake_engine:FakeEngine"
+    return [
+        RealtimeRecord(
+            "fake", engine, turn_events=True, client_interrupt=True, truncate=True, reconnect=True, ack=True
+        ),
+        RealtimeRecord("fake-greeter", _greeting_engine, turn_events=True, native_greeting=True),
+    ]
 
 
 @hookimpl

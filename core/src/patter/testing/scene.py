@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from patter.testing.engine_script import EngineScript
 from patter.testing.tones import nearest_number, speech_ms
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class Scene:
 
 class Scenes:
     """The scenes of a phone's calls."""
+    engine: EngineScript = field(default_factory=EngineScript)
 
     def __init__(self) -> None:
         self._scenes: dict[str, Scene] = {}
