@@ -27,21 +27,19 @@ class Watched(MachineDriver):
     ) -> None:
         super().__init__(SessionSettings(first_message=first_message, turn_end=turn_end), replies=replies)
         self.watchdog = CallWatchdog(self.machine, "call_1")
-        self.look_at = self.watchdog.due
+        self.put(0.0, self._look)
         self.tasks: set[str] = set()
         self.tools = SimpleNamespace(busy=False)
         self.lost_replies = 0
         self.lost_chunks = False
         self.repaired: list[float] = []
 
-    def tick(self, deadline: float | None = None) -> None:
-        super().tick(deadline)
-        if self.t >= self.watchdog.due:
-            before = self.watchdog.repairs
-            self.apply(self.watchdog.look(self.t, self.tasks, self.tools))
-            self.look_at = self.watchdog.due
-            if self.watchdog.repairs > before:
-                self.repaired.append(self.t)
+    def _look(self, _: None) -> None:
+        before = self.watchdog.repairs
+        self.apply(self.watchdog.look(self.t, self.tasks, self.tools))
+        if self.watchdog.repairs > before:
+            self.repaired.append(self.t)
+        self.put(self.watchdog.due, self._look)
 
     def apply(self, actions: Sequence[Action]) -> None:
         kept: list[Action] = []

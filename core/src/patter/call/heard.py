@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def heard_text(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> st
     It holds no word that starts after the heard position and none whose audio was not sent, for `heard` never
     exceeds what was sent.
     """
-    return " ".join(part for _, part in _heard_parts(sentences, heard, rate))
+    return " ".join([part for _, part in _heard_parts(sentences, heard, rate)])
 
 
 def heard_by_round(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> list[str]:
@@ -32,17 +32,19 @@ def heard_by_round(sentences: Sequence[SpokenSentence], heard: int, rate: int) -
     return [" ".join(parts) for parts in rounds]
 
 
-def _heard_parts(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> Iterator[tuple[int, str]]:
+def _heard_parts(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> list[tuple[int, str]]:
     """What was heard of each sentence, with the rounds of tools before it."""
+    parts = []
     for sentence in sentences:
         if heard <= sentence.start:
             break
         whole = sentence.complete and heard >= sentence.start + sentence.samples
         part = sentence.text.strip() if whole else _prefix(sentence, heard - sentence.start, rate)
         if part:
-            yield sentence.tool_rounds, part
+            parts.append((sentence.tool_rounds, part))
         if not whole:
             break
+    return parts
 
 
 def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:

@@ -132,8 +132,11 @@ class Playout:
         limit = (played if played < sent else sent) + self._lead
         clock, marks, tail = self._clock, self._marks, speech.tail
         while limit > emitted < speech.end:
-            sentence = speech.to_send(emitted)
+            sentence = speech.sentences[speech.sending]
             left = sentence.start + sentence.samples - emitted
+            if left <= 0:
+                sentence = speech.to_send(emitted)
+                left = sentence.start + sentence.samples - emitted
             size = left if left < self._chunk else self._chunk
             if size > limit - emitted or (size < self._least and not sentence.complete):
                 break

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MULAW_8K = AudioFormat(Encoding.MULAW, 8000)
 #: ticks of the pacer's grid in a second
 TICKS = 100.0
+#: no call lasts so long, in s
+LAST_S = 1e9
 
 
 @dataclass(slots=True)
@@ -88,7 +90,6 @@ class MachineClock:
         t: the time, in s.
         schedule: what is to happen, in order, as (time, place in that moment, event, argument).
         frozen_until: the pacer looks at nothing before that.
-        look_at: the pacer's next tick is not later than that, whatever the machines say; in s.
         cause: what the machine is being told.
     """
 
@@ -103,17 +104,18 @@ class MachineClock:
         self._order = 0
         self._ticked = 0.0
         self.frozen_until = 0.0
-        self.look_at = inf
         self.cause = ""
 
     def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
-        """Do something at a time."""
+        """Do something at a time, at once if that is over."""
         self._order = order = self._order + 1
-        insort(self.schedule, (t, order, event, argument))
+        insort(self.schedule, (t if t > self.t else self.t, order, event, argument))
 
     def run(self, until: float) -> None:
         """Let time pass up to and with `until`, or to the end of the call."""
-        schedule = self.schedule
+        until = min(until, LAST_S)
+        schedule, machine = self.schedule, self.machine
+        playout = machine.playout
         while True:
             at, t = schedule[0][0], self.t
             if at > t:
@@ -121,45 +123,32 @@ class MachineClock:
                 if tick <= self._ticked:
                     tick = self._ticked + 1.0
                 # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
-                if at * TICKS > tick:
-                    self._tick_until(at, until, tick)
+                while at * TICKS > tick:
+                    deadline = machine.deadline(t)
+                    if deadline is None:
+                        break
+                    due, audio = deadline, playout.due_at(t)
+                    if audio is not None and audio < due:
+                        due = audio
+                    if due < self.frozen_until:  # a frozen process finds out later
+                        due = self.frozen_until
+                    due = due * TICKS - 1e-6
+                    if due > tick:
+                        tick = -(-due // 1.0)
+                    t = tick / TICKS
+                    if t >= at or t > until:
+                        break
+                    self.t, self._ticked = t, tick
+                    self.tick(deadline)
+                    tick += 1.0
                     at = schedule[0][0]
-                if at > until or at == inf:
+                if at > until:
                     break
-                if at > self.t:
-                    self.t = at
+                self.t = at
             _, _, event, argument = schedule.pop(0)
             event(argument)
         if until > self.t:
             self.t = until
-
-    def _tick_until(self, at: float, until: float, tick: float) -> None:
-        """Let the pacer tick when something is due: before `at`, when the next event comes, and not after `until`."""
-        schedule, t, frozen_until, look_at = self.schedule, self.t, self.frozen_until, self.look_at
-        machine = self.machine
-        playout = machine.playout
-        while at * TICKS > tick:
-            deadline = machine.deadline(t)
-            if deadline is None:
-                return
-            due = deadline
-            audio = playout.due_at(t)
-            if audio is not None and audio < due:
-                due = audio
-            if look_at < due:
-                due = look_at
-            if due < frozen_until:  # a frozen process finds out later
-                due = frozen_until
-            due = due * TICKS - 1e-6
-            if due > tick:
-                tick = -(-due // 1.0)
-            t = tick / TICKS
-            if t >= at or t > until:
-                return
-            self.t, self._ticked = t, tick
-            self.tick(deadline)
-            tick += 1.0
-            at, look_at = schedule[0][0], self.look_at
 
     def tick(self, deadline: float | None = None) -> None:
         """What the pacer does; `deadline` is the machine's, where that is known."""

@@ -39,6 +39,10 @@ class SpokenPlan:
     gap_s: float = 0.0
 
 
+#: each line at once and in one piece, as most are said
+_AT_ONCE = {key: tuple(SpokenPlan(line, 0.0) for line in lines) for key, lines in _LINES.items()}
+
+
 @dataclass(slots=True)
 class ReplyPlan:
     """How one agent turn is made.
@@ -71,10 +75,10 @@ def _reply(random: Callable[[], float], voice: int) -> ReplyPlan:
     timed = random() < 0.2
     sentences = []
     for _ in range(count):
-        line = _LINES[voice, timed][int(random() * len(SENTENCES))]
+        plan = _AT_ONCE[voice, timed][int(random() * len(SENTENCES))]
         # a sentence in pieces is unfinished for a while, and its length is guessed at the pace of people
         pieces = voice == HUMAN and random() < 0.4
-        sentences.append(
-            SpokenPlan(line, 0.6 * random() if slow else 0.0, (0.3 if pieces else 0.0) * random())
-        )
+        tts_s = 0.6 * random() if slow else 0.0
+        gap_s = (0.3 if pieces else 0.0) * random()
+        sentences.append(SpokenPlan(plan.line, tts_s, gap_s) if tts_s or gap_s else plan)
     return ReplyPlan(llm_s, tuple(sentences), 0.2 * random() if slow else 0.0, random() < 0.2, voice)

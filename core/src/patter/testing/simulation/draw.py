@@ -63,6 +63,14 @@ WORDS = (
         "team",
     ),
 )
+
+
+def _texts(word: str) -> tuple[str, str, str]:
+    """What a caller says with that word: it alone, with the word that stops, with one that means nothing."""
+    return word, f"{STOP_WORD} {word}", f"{BACKCHANNEL} {word}"
+
+
+_TEXTS = tuple(map(_texts, WORDS))
 #: the longest time for which the process does nothing, in s
 LONGEST_FREEZE_S = 2.0
 #: what recognisers write for silence (TN-06)
@@ -118,16 +126,15 @@ class CallerDrawing:
 
     def add(self, t: float, what: str, argument: Any = None) -> None:
         # whole milliseconds: scripts read well, and many events fall on the pacer's grid
-        self.events.append((int(t * 1000 + 0.5) / 1000, what, argument))
+        self.events.append((int(t * 1000.0 + 0.5) / 1000.0, what, argument))
 
     def text(self) -> str:
         """New words of the caller, whose last word is said in no other final."""
-        word = WORDS[self.words % len(WORDS)] if self.words < len(WORDS) else f"number{self.words}"
-        self.words += 1
+        number = self.words
+        self.words = number + 1
+        word, stop, backchannel = _TEXTS[number] if number < len(_TEXTS) else _texts(f"number{number}")
         kind = self.random()
-        if kind < 0.25:
-            return f"{STOP_WORD} {word}"
-        return f"{BACKCHANNEL} {word}" if kind < 0.35 else word
+        return stop if kind < 0.25 else backchannel if kind < 0.35 else word
 
     def utterance(self) -> None:
         """Speech with its transcripts, or one of the ways in which the two do not fit each other."""
@@ -135,30 +142,31 @@ class CallerDrawing:
         kind = random()
         start = self.t
         end = start + (0.05 + 0.3 * random() if random() < 0.7 else 1.6 * random())
+        add = self.add
         if kind < 0.94:
-            self.add(start, "speech_started")
+            add(start, "speech_started")
         text = self.said = f"{self.said} {self.text()}" if random() < 0.07 and self.said else self.text()
         if random() < 0.5:
-            self.add(start + (end - start) * random(), "interim", text if random() < 0.8 else "")
+            add(start + (end - start) * random(), "interim", text if random() < 0.8 else "")
         if kind < 0.97:
-            self.add(end, "speech_ended")
+            add(end, "speech_ended")
         after = end + (0.2 * random() if random() < 0.7 else 2.5 * random())
         if kind < 0.62 or kind >= 0.92:
-            self.add(after, "final", text)
+            add(after, "final", text)
         elif kind < 0.70:  # the vendor repeats itself
-            self.add(after, "final", text)
-            self.add(after + (0.3 if random() < 0.7 else 3.0) * random(), "final", f"{text}.")
+            add(after, "final", text)
+            add(after + (0.3 if random() < 0.7 else 3.0) * random(), "final", f"{text}.")
         elif kind < 0.77:  # one breath, two finals
-            self.add(start + (end - start) * random(), "final", text)
+            add(start + (end - start) * random(), "final", text)
             self.said = self.text()
-            self.add(after, "final", self.said)
+            add(after, "final", self.said)
         elif kind < 0.82:
-            self.add(after, "final", "")
+            add(after, "final", "")
         elif kind < 0.84:
-            self.add(after, "final", CAPTIONS[int(random() * len(CAPTIONS))])
+            add(after, "final", CAPTIONS[int(random() * len(CAPTIONS))])
         elif kind < 0.86 and self.events:  # nothing but partials, over and over
-            self.add(after, "interim", text)
-            self.add(after + 0.3, "interim", text)
+            add(after, "interim", text)
+            add(after + 0.3, "interim", text)
         self.t = end if random() < 0.8 else start
 
     def gap(self) -> None:
@@ -231,13 +239,14 @@ def draw(seed: int) -> Script:
     caller = CallerDrawing(random)
     caller.t = 0.5 * random()
     target = FEWEST_EVENTS + int((MOST_EVENTS - FEWEST_EVENTS + 1) * random() ** 4)
-    while len(caller.events) < target:
+    drawn, manual = caller.events, settings.turn_end == "manual"
+    while len(drawn) < target:
         caller.gap()
         if random() < 0.88:
             caller.utterance()
         else:
-            caller.other(settings.turn_end == "manual")
-    events = caller.events[:target]
+            caller.other(manual)
+    events = drawn[:target]
     events.sort(key=itemgetter(0))
     cut = random() < 0.25
     quiet_s = 0.0 if cut else 40.0

@@ -29,13 +29,9 @@ FRAME_S = 0.02
 TOLERANCE_S = 1e-6
 #: an enum takes its time to look up a member
 LISTENING, ENDED = State.LISTENING, State.ENDED
-#: what is told of speech: whose, and whether it begins
-EDGES = {
-    "user_speech_started": ("user", True),
-    "user_speech_ended": ("user", False),
-    "agent_speech_started": ("agent", True),
-    "agent_speech_ended": ("agent", False),
-}
+#: what is told of speech, and whether it begins
+USER_EDGES = {"user_speech_started": True, "user_speech_ended": False}
+AGENT_EDGES = {"agent_speech_started": True, "agent_speech_ended": False}
 #: what may give up a reply of which something was sent, apart from a confirmed interruption
 APPLICATION = ("interrupt", "commit_turn", "announce")
 
@@ -268,18 +264,19 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
 def told_in_order(stage: Observed) -> Iterator[str]:
     """TN-10: speech begins before it ends, on each side, and a turn is over before it is answered aloud."""
     moments = stage.record.moments
-    speaking = {"user": False, "agent": False}
+    user = agent = False
     for place, moment in enumerate(moments):
-        edge = EDGES.get(moment)
-        if edge is None:
-            if speaking["agent"]:
+        if moment in USER_EDGES:
+            twice, user = user is USER_EDGES[moment], USER_EDGES[moment]
+        elif moment in AGENT_EDGES:
+            twice, agent = agent is AGENT_EDGES[moment], AGENT_EDGES[moment]
+        else:
+            twice = False
+            if agent:
                 yield f"a turn was over while the agent spoke: {moments[: place + 1]}"
-            continue
-        side, begins = edge
-        if speaking[side] is begins:
+        if twice:
             yield f"{moment} was told twice: {moments[: place + 1]}"
-        speaking[side] = begins
-    if speaking["agent"]:
+    if agent:
         yield "the end of the agent's speech was never told"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import ceil
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from patter.call.actions import Action, CancelReply, Emit, SendClear, StartReply
@@ -29,6 +30,7 @@ ENDED = State.ENDED
 STALLED_S, STALLED_END_S, LOOK_S = 1.0, 5.0, 0.1
 #: the same few words are said again and again
 _final = lru_cache(maxsize=10_000)(Final)
+_what = itemgetter(1)
 
 
 class Stage(MachineClock, Observer):
@@ -51,7 +53,7 @@ class Stage(MachineClock, Observer):
         """The whole call."""
         script = self.script
         events = script.events
-        handlers = {what: getattr(self, "on_" + what) for what in {what for _, what, _ in events}}
+        handlers = {what: getattr(self, "on_" + what) for what in set(map(_what, events))}
         self.schedule[:0] = [
             (t, order, handlers[what], argument)
             for order, (t, what, argument) in enumerate(events, -len(events))
