@@ -21,10 +21,11 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """One response: what is said, then the tools that are called."""
+    """One response: what is said, then the tools that are called; it is done `lingers_s` after that."""
 
     text: str = ""
     calls: tuple[FunctionCall, ...] = ()
+    lingers_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class SimulatedResponse:
         elif status == "completed":
             for call in spoken.calls:
                 self._call(call)
+            await asyncio.sleep(spoken.lingers_s)
         self._finish(status)
 
     async def _speak(self, text: str) -> None:

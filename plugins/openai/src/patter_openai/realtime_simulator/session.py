@@ -52,6 +52,7 @@ class SimulatedSession(SimulatedWire):
         query: of its address.
         heard: the audio that was appended.
         appends: when each piece of it came.
+        heard_before: for each message in `received`, how many bytes of audio had come before it.
     """
 
     def __init__(self, simulator: RealtimeSimulator, number: int, model: str) -> None:
@@ -60,6 +61,7 @@ class SimulatedSession(SimulatedWire):
         self.query: dict[str, str] = {}
         self.heard = bytearray()
         self.appends: list[float] = []
+        self.heard_before: list[int] = []
         self.faults: RealtimeFaults = simulator.faults
         self.settings = SessionSettings(model, self.faults.audio)
         self.conversation = Conversation()
@@ -117,6 +119,7 @@ class SimulatedSession(SimulatedWire):
         known = _KEYS.get(kind)
         if kind != "input_audio_buffer.append":
             self.received.append((self._loop.time(), message))
+            self.heard_before.append(len(self.heard))
         try:
             if known is None:
                 raise Refusal("invalid_value", f"no such event: {kind[:100]}", "type")
