@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 
 import numpy as np
@@ -26,6 +27,8 @@ from patter.errors import ProviderDisconnected
 from patter.providers.llm import Message, ToolSpec
 from patter.providers.realtime import RealtimeSession
 from patter.testing.tones import pitch_of, speech_ms
+from patter_elevenlabs.convai import CALL_END_S
+from patter_elevenlabs.convai_reading import AHEAD_S
 from patter_elevenlabs.simulator import CLIENT_EVENTS, Faults, SimulatedTool, SimulatedTurn
 
 END_CALL = ToolSpec("end_call", "Hangs up.")
@@ -224,6 +227,8 @@ def test_an_interruption_while_the_audio_is_still_heard_comes_before_the_respons
         await asyncio.sleep(speech_ms(HELLO) / 1000 - 0.5)
         assert MULAW_8K.duration_ms(len(heard.audio)) == speech_ms(HELLO)
         assert "response_done" not in heard.kinds
+        sent = [one["type"] for one in simulator.conversations[0].sent]
+        assert sent[-1] == "agent_response_complete"
         await say(engine, 200)
         assert heard.kinds[-2:] == ["interrupted", "response_done"]
         assert heard.of("response_done")[0].status == "cancelled"
@@ -254,7 +259,7 @@ def test_the_formats_are_those_of_the_agent(name, audio_format):
         assert engine.audio_formats() == (audio_format, audio_format)
         heard = Listener(engine)
         await heard.until("response_done")
-        assert heard.of("session_ready")[0].echo.values["agent_output_audio_format"] == name
+        assert heard.of("session_ready")[0].echo is None, "there is no turn detection to tell of"
         assert audio_format.duration_ms(len(heard.audio)) == speech_ms(HELLO)
         pcm = decode(heard.audio, audio_format.encoding)
         assert pitch_of(pcm[: audio_format.rate // 50], audio_format.rate) == 0
@@ -277,7 +282,9 @@ def test_a_tool_is_called_and_answered():
         await engine.send_tool_result(event.call.id, '{"opens": "8:00"}')
         await engine.send_tool_result(event.call.id, "again")
         await engine.send_tool_result("never asked for", "x")
-        await heard.until("response_done")
+        await heard.until("response_done", 2)
+        assert responses_of(heard.events) == (["response-1", "response-2"], ["response-1", "response-2"])
+        assert event.response_id == "response-1", "of its own, which is over at once"
         (conversation,) = simulator.conversations
         assert conversation.results == ['{"opens": "8:00"}']
         results = [one for one in conversation.received if one["type"] == "client_tool_result"]
@@ -300,7 +307,7 @@ def test_a_tool_without_a_result_does_not_stop_the_conversation():
         await engine.connect(RealtimeSession("Be kind."))
         heard = Listener(engine)
         await say(engine)
-        await heard.until("response_done")
+        await heard.until("response_done", 2)
         assert simulator.conversations[0].results == [None]
 
     virtually(body, agent(turns=(SimulatedTurn(tool=tool),)))
@@ -314,13 +321,51 @@ def test_an_agent_that_ends_the_call_calls_the_tool_that_ends_it(tools):
         await say(engine)
         await heard.until("closed")
         assert [event.call.name for event in heard.of("function_call")] == [tool.name for tool in tools]
-        for event in heard.of("function_call"):
-            await engine.send_tool_result(event.call.id, "done")
         assert heard.of("closed")[0].detail == "end_call"
         assert heard.of("response_done")[0].status == "completed"
         assert heard.events[-1].kind == "closed"
+        done, closed = heard.time_of("response_done"), heard.time_of("closed")
+        assert closed - done == pytest.approx(CALL_END_S if tools else 0.0, abs=0.1)
 
     virtually(body, agent(turns=(SimulatedTurn("Bye.", "Goodbye.", ends_call=True),)))
+
+
+def test_a_call_that_the_agent_has_ended_ends_without_a_lost_session():
+    async def body(engine, simulator):
+        await engine.connect(RealtimeSession("Be kind.", tools=(END_CALL,)))
+        heard = Listener(engine)
+        await say(engine)
+        await heard.until("function_call")
+        (event,) = heard.of("function_call")
+        assert event.response_id == "response-1", "of its last words, so that they are heard first"
+        await heard.until("response_done")
+        assert simulator.conversations[0].close_code == 1000
+        await engine.send_audio(b"\xff" * 160)
+        await engine.send_tool_result(event.call.id, "done")
+        await asyncio.sleep(5)
+        await engine.close()
+        await heard.task
+        assert heard.kinds[-1] == "response_done"
+
+    virtually(body, agent(turns=(SimulatedTurn("Bye.", "Goodbye.", ends_call=True),)))
+
+
+def test_a_long_greeting_is_passed_on_as_it_is_heard():
+    """A bridge takes an engine for silent that gives no audio for some seconds and has not ended its response."""
+    text = "word " * 60
+
+    async def body(engine, simulator):
+        begun = now()
+        await engine.connect(RealtimeSession("", first_message=text.strip()))
+        heard = Listener(engine)
+        await heard.until("response_done")
+        times = [at for event, at in zip(heard.events, heard.times, strict=True) if event.kind == "audio"]
+        assert MULAW_8K.duration_ms(len(heard.audio)) == speech_ms(text.strip())
+        assert max(later - at for at, later in itertools.pairwise(times)) < 1
+        assert heard.times[-1] - times[-1] < AHEAD_S + 1
+        assert times[-1] - begun == pytest.approx(speech_ms(text) / 1000 - AHEAD_S, abs=1)
+
+    virtually(body)
 
 
 def test_pings_are_answered_all_call_long():
@@ -371,7 +416,7 @@ def test_a_lost_conversation_goes_on_with_its_history_and_no_second_greeting():
         await engine.connect(SESSION)
         heard = Listener(engine)
         await heard.until("closed")
-        await engine.connect(RealtimeSession("Be kind.", history=history))
+        await engine.connect(RealtimeSession("Be kind.", first_message=HELLO, history=history))
         again = Listener(engine)
         await asyncio.sleep(2)
         assert again.kinds == ["session_ready"]

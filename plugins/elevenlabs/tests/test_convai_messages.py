@@ -23,7 +23,7 @@ from patter_elevenlabs.convai_messages import (
     initiation,
     parsed,
 )
-from patter_elevenlabs.convai_reading import MOST_CALLS, ConversationReader
+from patter_elevenlabs.convai_reading import MOST_CALLS, MOST_KEPT_S, ConversationReader
 
 EVERYTHING = ElevenLabsConvaiConfig(
     agent_id="agent_1",
@@ -146,11 +146,42 @@ def test_audio_without_a_gap_keeps_one_response_open():
     assert one.deadline is None
 
 
+def test_audio_is_kept_until_shortly_before_its_time_however_it_comes():
+    one = reader()
+    events = read(one, audio(bytes(8 * 10_000), 1))
+    assert sum(len(event.audio) for event in events) == 8 * 2_500, "what plays within 2 s, in pieces of 0.5 s"
+    assert one.deadline == 0.5
+    events = list(one.expire(0.5))
+    assert [len(event.audio) for event in events] == [8 * 500]
+    read(one, {"type": "interruption", "interruption_event": {"event_id": 1}}, 1.0)
+    assert one.deadline is None
+    assert sum(len(event.audio) for event in read(one, audio(bytes(8 * 1_000), 2), 1.0)) == 8 * 1_000
+
+
+def test_audio_that_plays_much_later_is_not_kept_without_end():
+    one, given = reader(), 0
+    for number in range(300):
+        given += sum(len(event.audio) for event in read(one, audio(bytes(8 * 1_000), number + 1)))
+    assert given >= 8 * (300 - MOST_KEPT_S) * 1_000
+
+
+def test_the_audio_of_a_response_that_another_one_follows_is_passed_on_first():
+    one = reader()
+    events = (
+        read(one, spoken("One.", 1)) + read(one, audio(bytes(8 * 10_000), 2)) + read(one, spoken("Two.", 3))
+    )
+    assert sum(len(e.audio) for e in events if e.response_id == "response-1") == 8 * 10_000
+    read(one, audio(bytes(8 * 1_000), 4))
+    assert one.deadline == 8.0, "it plays behind the other one"
+    assert responses_of(events) == (["response-1", "response-2"], ["response-1"])
+
+
 def test_waiting_tool_calls_are_bounded():
     one = reader()
     for number in range(MOST_CALLS * 2):
         call = {"tool_name": "t", "tool_call_id": str(number), "parameters": {}}
-        assert len(read(one, {"type": "client_tool_call", "client_tool_call": call})) == 1
+        events = read(one, {"type": "client_tool_call", "client_tool_call": call})
+        assert [event.kind for event in events] == ["response_started", "function_call", "response_done"]
     assert len(one.calls) == MOST_CALLS
     assert str(MOST_CALLS * 2 - 1) in one.calls
 

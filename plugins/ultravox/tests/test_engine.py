@@ -33,13 +33,9 @@ def test_the_first_message_is_spoken_by_the_vendor_and_cannot_be_interrupted():
         heard = Listener(engine)
         await say(engine, 400)
         await heard.until("response_done")
-        assert heard.kinds == [
-            "session_ready",
-            "response_started",
-            "audio",
-            "transcript_output",
-            "response_done",
-        ]
+        assert heard.kinds[:2] == ["session_ready", "response_started"]
+        assert heard.kinds[-1] == "response_done"
+        assert "transcript_input" not in heard.kinds
         assert heard.of("response_done")[0].status == "completed"
         assert PCM16_8K.duration_ms(len(heard.audio)) == speech_ms(HELLO)
         assert heard.times[-1] - begun >= speech_ms(HELLO) / 1000, "not before it was to be heard"
@@ -60,13 +56,8 @@ def test_a_call_without_a_first_message_waits_for_the_caller():
         assert heard.kinds == ["session_ready"]
         await say(engine)
         await heard.until("response_done")
-        assert heard.kinds[1:] == [
-            "transcript_input",
-            "response_started",
-            "audio",
-            "transcript_output",
-            "response_done",
-        ]
+        assert heard.kinds[1:3] == ["transcript_input", "response_started"]
+        assert heard.kinds[-1] == "response_done"
         (said,) = heard.of("transcript_input")
         assert (said.text, said.final) == ("Hello?", True)
         assert simulator.calls[0].request["firstSpeakerSettings"] == {"user": {}}
@@ -262,7 +253,8 @@ def test_a_tool_is_called_and_answered():
         await engine.send_tool_result(event.call.id, "booked")
         await engine.send_tool_result(event.call.id, "again")
         await engine.send_tool_result("never asked for", "x")
-        await heard.until("response_done")
+        await heard.until("response_done", 2)
+        assert event.response_id == "response-1", "of its own, which is over at once"
         (call,) = simulator.calls
         assert call.results == ["booked"]
         assert call.received == [
@@ -291,7 +283,7 @@ def test_a_lost_call_goes_on_with_its_history_and_no_second_greeting():
         heard = Listener(engine)
         await heard.until("closed")
         simulator.faults = Faults()
-        await engine.connect(RealtimeSession("Be kind.", history=history))
+        await engine.connect(RealtimeSession("Be kind.", first_message=HELLO, history=history))
         again = Listener(engine)
         await asyncio.sleep(2)
         assert again.kinds == ["session_ready"]

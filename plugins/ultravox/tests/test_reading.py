@@ -96,11 +96,34 @@ def test_half_a_sample_waits_for_the_other_half():
     assert [event.audio for event in events if event.kind == "audio"] == [b"\x01\x02", b"\x03\x04"]
 
 
+def test_a_tool_that_is_called_in_the_middle_of_speech_belongs_to_it():
+    one = reader()
+    events = list(one.read_audio(SECOND, 0.0))
+    events += read(one, {"type": "client_tool_invocation", "toolName": "t", "invocationId": "1"}, at=0.2)
+    assert (events[-1].kind, events[-1].response_id) == ("function_call", "response-1")
+    assert responses_of(events) == (["response-1"], [])
+
+
+def test_audio_is_kept_until_shortly_before_its_time_and_dropped_when_it_is_cleared():
+    one = reader()
+    events = list(one.read_audio(SECOND * 10, 0.0))
+    assert sum(len(event.audio) for event in events) == 16 * 2_500, (
+        "what plays within 2 s, in pieces of 0.5 s"
+    )
+    assert one.deadline == 0.5
+    assert [len(event.audio) for event in one.expire(0.5)] == [16 * 500]
+    cleared = read(one, {"type": "playback_clear_buffer"}, at=1.0)
+    assert [event.kind for event in cleared] == ["interrupted", "usage", "response_done"]
+    assert one.deadline is None
+    assert sum(len(event.audio) for event in one.read_audio(SECOND, 1.0)) == len(SECOND)
+
+
 def test_waiting_tool_calls_are_bounded():
     one = reader()
     for number in range(MOST_CALLS * 2):
         call = {"type": "client_tool_invocation", "toolName": "t", "invocationId": str(number)}
-        (event,) = read(one, call)
+        started, event, done = read(one, call)
+        assert (started.kind, done.kind, done.status) == ("response_started", "response_done", "completed")
         assert event.call.arguments == "{}"
     assert len(one.calls) == MOST_CALLS
     assert str(MOST_CALLS * 2 - 1) in one.calls

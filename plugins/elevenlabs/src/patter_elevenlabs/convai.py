@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from patter import net
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import ProviderAuthError, ProviderDisconnected, ProviderError, ProviderTimeout
-from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession, SettingsEcho
+from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
 from patter.redaction import redact
 from patter_elevenlabs.convai_messages import (
     audio_chunk,
@@ -42,6 +42,8 @@ PROVIDER: Final = "elevenlabs-convai"
 METADATA_S: Final = 10.0
 #: a message with a long piece of uncompressed audio, in bytes
 LONGEST_MESSAGE: Final = 4 << 20
+#: a call that the agent has ended is expected to end within this, in s
+CALL_END_S: Final = 30.0
 #: time for the close handshake, in s
 CLOSE_S: Final = 0.8
 
@@ -66,7 +68,8 @@ class ElevenLabsConvai(RealtimeEngine):
         self._socket: ClientConnection | None = None
         self._reader: ConversationReader | None = None
         self._early: deque[Mapping[str, Any]] = deque()
-        self._ready: RealtimeEvent | None = None
+        self._ready = False
+        self._over = asyncio.Event()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -129,13 +132,7 @@ class ElevenLabsConvai(RealtimeEngine):
             self._format(metadata, "agent_output_audio_format"),
         )
         self._reader = ConversationReader(session, self._formats[1], asyncio.get_running_loop().time())
-        echo = SettingsEcho(
-            values={
-                name: text(metadata, name, 64)
-                for name in ("agent_output_audio_format", "user_input_audio_format")
-            }
-        )
-        self._ready = RealtimeEvent("session_ready", echo=echo)
+        self._ready = True
 
     async def _metadata(self, socket: ClientConnection) -> Mapping[str, Any]:
         """The metadata; what comes before it is kept for later, in order (RT-15)."""
@@ -167,10 +164,11 @@ class ElevenLabsConvai(RealtimeEngine):
     async def close(self) -> None:
         """End the conversation. Idempotent."""
         self._closed = True
+        self._over.set()
         await self._leave()
 
     async def _leave(self) -> None:
-        socket, self._socket, self._reader, self._ready = self._socket, None, None, None
+        socket, self._socket, self._reader, self._ready = self._socket, None, None, False
         if socket is None:
             return
         try:
@@ -201,12 +199,13 @@ class ElevenLabsConvai(RealtimeEngine):
 
         if self._closed:
             return
-        if self._socket is None or self._reader is None:
+        socket, reader = self._socket, self._reader
+        if socket is None or reader is None:
             raise self._lost("connect() it first")
         try:
-            await self._socket.send(message)
+            await socket.send(message)
         except ConnectionClosed:
-            if not self._closed:
+            if self._reader is reader and not reader.ends_call:
                 raise self._lost("the connection is lost") from None
 
     # -- from the agent
@@ -220,26 +219,46 @@ class ElevenLabsConvai(RealtimeEngine):
             return
         if socket is None or reader is None:
             raise self._lost("connect() it first")
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            yield ready
+        ready, self._ready = self._ready, False
+        if ready:
+            yield RealtimeEvent("session_ready")
         clock = asyncio.get_running_loop().time
         while self._reader is reader:
             try:
                 message = await self._next(socket, reader)
             except ConnectionClosed as closed:
-                if self._reader is not reader:
-                    return
-                orderly = closed.rcvd is not None and closed.rcvd.code == 1000
-                for event in reader.end(clock(), orderly=orderly):
+                async for event in self._end(reader, closed):
                     yield event
-                yield RealtimeEvent("closed", detail=reader.reason or _close_code(closed))
                 return
             found = reader.expire(clock()) if message is None else reader.read(message, clock())
             for event in found:
                 if self._reader is not reader:
                     return
                 yield event
+
+    async def _end(
+        self, reader: ConversationReader, closed: ConnectionClosed
+    ) -> AsyncIterator[RealtimeEvent]:
+        """What there is to say of a socket that is closed; a call that the agent has ended is left to end by itself."""
+        clock = asyncio.get_running_loop().time
+        if reader.ends_call:
+            while not self._over.is_set() and (deadline := reader.deadline) is not None:
+                await self._until_over(deadline - clock())
+                for event in reader.expire(clock()):
+                    yield event
+            await self._until_over(CALL_END_S)
+        if self._reader is not reader:
+            return
+        orderly = closed.rcvd is not None and closed.rcvd.code == 1000
+        for event in reader.end(clock(), orderly=orderly):
+            yield event
+        yield RealtimeEvent("closed", detail=reader.reason or _close_code(closed))
+
+    async def _until_over(self, seconds: float) -> None:
+        """Until `close()`, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._over.wait()
 
     async def _next(self, socket: ClientConnection, reader: ConversationReader) -> Mapping[str, Any] | None:
         """The next message, pings answered; None when it is time for `expire()`, or for what is no message."""

@@ -49,7 +49,7 @@ def initiation(config: ElevenLabsConvaiConfig, session: RealtimeSession) -> dict
     if prompt:
         agent["prompt"] = prompt
     if session.first_message or session.history:
-        agent["first_message"] = session.first_message
+        agent["first_message"] = "" if session.history else session.first_message
     if session.language is not None:
         agent["language"] = session.language
     override: dict[str, Any] = {"agent": agent} if agent else {}

@@ -2,7 +2,8 @@
 
 The classic protocol does not say when a response ends, only when one is interrupted. A response is open here from its
 first text or audio until all of its audio would have been played if it had been played as it came: that long the vendor
-itself takes it for speaking, and may interrupt it.
+itself takes it for speaking, and may interrupt it. Audio comes much faster than it plays; it is passed on a little ahead
+of its time, so that a response does not look silent before it is over.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +30,12 @@ logger = logging.getLogger(__name__)
 QUIET_S: Final = 0.5
 #: how long a response may be nothing but text, in s; longer than core waits for a greeting (RT-22)
 TEXT_ALONE_S: Final = 5.0
+#: the longest piece of audio that is passed on at once, in ms
+SLICE_MS: Final = 500
+#: audio is passed on so long before it is to be played, in s
+AHEAD_S: Final = 2.0
+#: audio that is kept back; beyond this it is passed on early, in s
+MOST_KEPT_S: Final = 120.0
 #: tool calls that wait for their results; the oldest is forgotten beyond this
 MOST_CALLS: Final = 64
 
@@ -39,17 +47,11 @@ _Reader = Callable[[Mapping[str, Any], float], Iterable[RealtimeEvent]]
 class _Response:
     id: str
     begun: float
-    #: until when its audio plays; None before there is any
-    plays_until: float | None = None
+    has_audio: bool = False
     text_id: int | None = None
     has_text: bool = False
     #: the vendor says that nothing more comes
     complete: bool = False
-
-    def deadline(self) -> float:
-        if self.plays_until is None:
-            return self.begun + TEXT_ALONE_S
-        return self.plays_until + (0.0 if self.complete else QUIET_S)
 
 
 class ConversationReader:
@@ -57,11 +59,13 @@ class ConversationReader:
 
     Attributes:
         calls: the tool calls that wait for a result.
+        ends_call: the agent has ended the conversation, and the call's own tool was called to end the call.
         reason: why the vendor is about to close, in its own word; "" while it is not.
     """
 
     def __init__(self, session: RealtimeSession, gives: AudioFormat, now: float) -> None:
         self.calls: dict[str, None] = {}
+        self.ends_call = False
         self.reason = ""
         self._session = session
         self._gives = gives
@@ -71,7 +75,11 @@ class ConversationReader:
         #: events up to this one were interrupted
         self._cut = 0
         self._half = b""
-        self._greeting = session.first_message if "{{" not in session.first_message else ""
+        #: until when all audio so far plays
+        self._plays_until = now
+        #: audio of the open response, with the time from which it plays
+        self._kept: deque[tuple[float, bytes]] = deque()
+        self._greeting = "" if session.history or "{{" in session.first_message else session.first_message
         self._readers: dict[str, _Reader] = {
             "audio": self._audio,
             "agent_response": self._agent_response,
@@ -88,7 +96,17 @@ class ConversationReader:
     @property
     def deadline(self) -> float | None:
         """When `expire()` is to be called; None for never."""
-        return self._open.deadline() if self._open is not None else None
+        over = self._over_at()
+        return min(over, self._kept[0][0] - AHEAD_S) if over is not None and self._kept else over
+
+    def _over_at(self) -> float | None:
+        """When the open response is over, if nothing more of it comes."""
+        response = self._open
+        if response is None:
+            return None
+        if not response.has_audio:
+            return response.begun + TEXT_ALONE_S
+        return self._plays_until + (0.0 if response.complete else QUIET_S)
 
     def read(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         """The events of one message; none for a message that says nothing to Patter."""
@@ -97,8 +115,12 @@ class ConversationReader:
             yield from reader(message, now)
 
     def expire(self, now: float) -> Iterator[RealtimeEvent]:
-        """End the response whose time has come."""
-        if self._open is not None and now >= self._open.deadline():
+        """Pass on the audio whose time has come, and end the response when all of it has."""
+        most = self._plays_until - MOST_KEPT_S
+        while self._kept and self._kept[0][0] <= max(now + AHEAD_S, most):
+            yield self._heard(self._kept.popleft()[1])
+        over = self._over_at()
+        if over is not None and now >= over:
             yield from self._done("completed", now)
 
     def end(self, now: float, *, orderly: bool) -> Iterator[RealtimeEvent]:
@@ -116,10 +138,18 @@ class ConversationReader:
         if not audio:
             return
         yield from self._begin(now)
+        self._opened.has_audio = True
+        step = self._gives.bytes_for_ms(SLICE_MS)
+        for start in range(0, len(audio), step):
+            piece = audio[start : start + step]
+            begins = max(self._plays_until, now)
+            self._kept.append((begins, piece))
+            self._plays_until = begins + self._gives.duration_ms(len(piece)) / 1000
+        yield from self.expire(now)
+
+    def _heard(self, audio: bytes) -> RealtimeEvent:
         response = self._opened
-        began = response.plays_until if response.plays_until is not None else now
-        response.plays_until = max(began, now) + self._gives.duration_ms(len(audio)) / 1000
-        yield RealtimeEvent("audio", audio=audio, response_id=response.id, item_id=response.id)
+        return RealtimeEvent("audio", audio=audio, response_id=response.id, item_id=response.id)
 
     def _agent_response(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         fields = part(message, "agent_response_event")
@@ -152,7 +182,7 @@ class ConversationReader:
         yield RealtimeEvent("transcript_output", text=piece, response_id=response.id, item_id=response.id)
 
     def _complete(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
-        if self._open is not None and self._open.plays_until is not None:
+        if self._open is not None and self._open.has_audio:
             self._open.complete = True
             yield from self.expire(now)
 
@@ -162,6 +192,8 @@ class ConversationReader:
             self._cut = max(self._cut, event_id)
         if self._open is not None:
             yield RealtimeEvent("interrupted", response_id=self._open.id, detail="interruption")
+            self._kept.clear()
+            self._plays_until = now
             yield from self._done("cancelled", now, "interruption")
 
     # -- the caller, tools and failures
@@ -174,7 +206,6 @@ class ConversationReader:
             yield RealtimeEvent("transcript_input", text=said, final=True, item_id=item)
 
     def _tool_call(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
-        """Belongs to no response: the agent may speak on, and waits for the result whatever it has said."""
         fields = part(message, "client_tool_call")
         name, call_id = (
             text(fields, "tool_name", LONGEST_NAME),
@@ -185,8 +216,18 @@ class ConversationReader:
         self.calls[call_id] = None
         while len(self.calls) > MOST_CALLS:
             del self.calls[next(iter(self.calls))]
-        arguments = json.dumps(part(fields, "parameters"))
-        yield RealtimeEvent("function_call", call=ToolCall(call_id, name, arguments))
+        yield from self._call(ToolCall(call_id, name, json.dumps(part(fields, "parameters"))))
+
+    def _call(self, call: ToolCall) -> Iterator[RealtimeEvent]:
+        """Belongs to what the agent is saying; while it says nothing, it is a response of its own."""
+        if self._open is not None:
+            yield RealtimeEvent("function_call", call=call, response_id=self._open.id)
+            return
+        self._responses += 1
+        response = f"response-{self._responses}"
+        yield RealtimeEvent("response_started", response_id=response, item_id=response)
+        yield RealtimeEvent("function_call", call=call, response_id=response)
+        yield RealtimeEvent("response_done", response_id=response, status="completed")
 
     def _tool_response(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         """The agent has ended the conversation with a tool of the vendor: the call's own tool ends the call."""
@@ -198,7 +239,8 @@ class ConversationReader:
         self.reason = _END_CALL
         call_id = text(fields, "tool_call_id", LONGEST_NAME)
         if call_id and any(tool.name == _END_CALL for tool in self._session.tools):
-            yield RealtimeEvent("function_call", call=ToolCall(call_id, _END_CALL, "{}"))
+            self.ends_call = True
+            yield from self._call(ToolCall(call_id, _END_CALL, "{}"))
 
     def _error(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         self.reason = error_code(message)
@@ -219,10 +261,12 @@ class ConversationReader:
         yield RealtimeEvent("response_started", response_id=self._open.id, item_id=self._open.id)
 
     def _done(self, status: ResponseStatus, now: float, detail: str = "") -> Iterator[RealtimeEvent]:
-        response, self._open = self._open, None
-        self._half = b""
-        if response is None:
+        if self._open is None:
             return
+        while self._kept:
+            yield self._heard(self._kept.popleft()[1])
+        response, self._open = self._opened, None
+        self._half = b""
         seconds, self._billed_until = now - self._billed_until, now
         yield RealtimeEvent("usage", usage=RealtimeUsage(seconds=seconds), response_id=response.id)
         yield RealtimeEvent("response_done", response_id=response.id, status=status, detail=detail)

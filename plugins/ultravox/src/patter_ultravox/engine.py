@@ -13,7 +13,7 @@ import aiohttp
 from patter import net
 from patter.audio.formats import MULAW_8K, AudioFormat, Encoding
 from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
-from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession, SettingsEcho
+from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
 from patter.redaction import redact
 from patter_ultravox.messages import call_request, join_url, parsed, tool_result
 from patter_ultravox.reading import CallReader
@@ -54,7 +54,7 @@ class Ultravox(RealtimeEngine):
         )
         self._socket: ClientConnection | None = None
         self._reader: CallReader | None = None
-        self._ready: RealtimeEvent | None = None
+        self._ready = False
         self._closed = False
 
     def __repr__(self) -> str:
@@ -110,9 +110,7 @@ class Ultravox(RealtimeEngine):
             raise self._lost("the engine was closed while it was connecting")
         self._socket = socket
         self._reader = CallReader(self._formats[1], asyncio.get_running_loop().time())
-        takes, gives = self._formats
-        echo = SettingsEcho(values={"input_rate": takes.rate, "output_rate": gives.rate})
-        self._ready = RealtimeEvent("session_ready", echo=echo)
+        self._ready = True
 
     async def _create(self, body: dict[str, Any]) -> str:
         """Make a call; the address at which it is joined, once, and which therefore is a secret."""
@@ -146,7 +144,7 @@ class Ultravox(RealtimeEngine):
         await self._leave()
 
     async def _leave(self) -> None:
-        socket, self._socket, self._reader, self._ready = self._socket, None, None, None
+        socket, self._socket, self._reader, self._ready = self._socket, None, None, False
         if socket is None:
             return
         try:
@@ -177,12 +175,13 @@ class Ultravox(RealtimeEngine):
 
         if self._closed:
             return
-        if self._socket is None or self._reader is None:
+        socket, reader = self._socket, self._reader
+        if socket is None or reader is None:
             raise self._lost("connect() it first")
         try:
-            await self._socket.send(message)
+            await socket.send(message)
         except ConnectionClosed:
-            if not self._closed:
+            if self._reader is reader:
                 raise self._lost("the connection is lost") from None
 
     # -- from the vendor
@@ -196,9 +195,9 @@ class Ultravox(RealtimeEngine):
             return
         if socket is None or reader is None:
             raise self._lost("connect() it first")
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            yield ready
+        ready, self._ready = self._ready, False
+        if ready:
+            yield RealtimeEvent("session_ready")
         clock = asyncio.get_running_loop().time
         while self._reader is reader:
             try:

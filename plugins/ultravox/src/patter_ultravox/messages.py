@@ -47,7 +47,7 @@ def call_request(
         "systemPrompt": session.instructions,
         "model": config.model,
         "maxDuration": f"{config.max_duration_s}s",
-        "firstSpeakerSettings": _first_speaker(session.first_message),
+        "firstSpeakerSettings": _first_speaker("" if session.history else session.first_message),
         "medium": {
             "serverWebSocket": {
                 "inputSampleRate": takes.rate,

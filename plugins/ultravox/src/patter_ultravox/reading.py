@@ -2,12 +2,14 @@
 
 No message says that a response is over: only the state that the agent is in, and which audio is to be dropped. Audio comes
 faster than it plays, up to the buffer that the client promised. A response is open here from its first text or audio until
-all of its audio would have been played if it had been played as it came, since until then it may be interrupted.
+all of its audio would have been played if it had been played as it came, since until then it may be interrupted. Audio is
+passed on a little ahead of its time, so that a response does not look silent before it is over.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 QUIET_S: Final = 0.5
 #: how long a response may be nothing but text, in s; longer than core waits for a greeting (RT-22)
 TEXT_ALONE_S: Final = 5.0
+#: the longest piece of audio that is passed on at once, in ms
+SLICE_MS: Final = 500
+#: audio is passed on so long before it is to be played, in s
+AHEAD_S: Final = 2.0
+#: audio that is kept back; beyond this it is passed on early, in s
+MOST_KEPT_S: Final = 120.0
 #: tool calls that wait for their results; the oldest is forgotten beyond this
 MOST_CALLS: Final = 64
 
@@ -33,19 +41,13 @@ _Reader = Callable[[Mapping[str, Any], float], Iterable[RealtimeEvent]]
 class _Response:
     id: str
     begun: float
-    #: until when its audio plays; None before there is any
-    plays_until: float | None = None
+    has_audio: bool = False
     #: which utterance it is; None until the vendor says so
     ordinal: int | None = None
     said: str = ""
     has_final: bool = False
     #: the agent no longer speaks, so that nothing more comes
     complete: bool = False
-
-    def deadline(self) -> float:
-        if self.plays_until is None:
-            return self.begun + TEXT_ALONE_S
-        return self.plays_until + (0.0 if self.complete else QUIET_S)
 
 
 class CallReader:
@@ -64,6 +66,10 @@ class CallReader:
         #: utterances up to this one are over
         self._over = -1
         self._half = b""
+        #: until when all audio so far plays
+        self._plays_until = now
+        #: audio of the open response, with the time from which it plays
+        self._kept: deque[tuple[float, bytes]] = deque()
         self._readers: dict[str, _Reader] = {
             "state": self._state,
             "transcript": self._transcript,
@@ -74,7 +80,17 @@ class CallReader:
     @property
     def deadline(self) -> float | None:
         """When `expire()` is to be called; None for never."""
-        return self._open.deadline() if self._open is not None else None
+        over = self._over_at()
+        return min(over, self._kept[0][0] - AHEAD_S) if over is not None and self._kept else over
+
+    def _over_at(self) -> float | None:
+        """When the open response is over, if nothing more of it comes."""
+        response = self._open
+        if response is None:
+            return None
+        if not response.has_audio:
+            return response.begun + TEXT_ALONE_S
+        return self._plays_until + (0.0 if response.complete else QUIET_S)
 
     def read(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         """The events of one data message; none for a message that says nothing to Patter."""
@@ -91,15 +107,27 @@ class CallReader:
             return
         yield from self._begin(now)
         response = self._opened
-        began = response.plays_until if response.plays_until is not None else now
-        response.plays_until = max(began, now) + self._gives.duration_ms(len(audio)) / 1000
-        response.complete = False
-        yield RealtimeEvent("audio", audio=audio, response_id=response.id, item_id=response.id)
+        response.has_audio, response.complete = True, False
+        step = self._gives.bytes_for_ms(SLICE_MS)
+        for start in range(0, len(audio), step):
+            piece = audio[start : start + step]
+            begins = max(self._plays_until, now)
+            self._kept.append((begins, piece))
+            self._plays_until = begins + self._gives.duration_ms(len(piece)) / 1000
+        yield from self.expire(now)
 
     def expire(self, now: float) -> Iterator[RealtimeEvent]:
-        """End the response whose time has come."""
-        if self._open is not None and now >= self._open.deadline():
+        """Pass on the audio whose time has come, and end the response when all of it has."""
+        most = self._plays_until - MOST_KEPT_S
+        while self._kept and self._kept[0][0] <= max(now + AHEAD_S, most):
+            yield self._heard(self._kept.popleft()[1])
+        over = self._over_at()
+        if over is not None and now >= over:
             yield from self._done("completed", now)
+
+    def _heard(self, audio: bytes) -> RealtimeEvent:
+        response = self._opened
+        return RealtimeEvent("audio", audio=audio, response_id=response.id, item_id=response.id)
 
     def end(self, now: float, *, orderly: bool) -> Iterator[RealtimeEvent]:
         """The socket is closed: an open response is as complete as the close was orderly."""
@@ -109,7 +137,7 @@ class CallReader:
     # -- data messages
 
     def _state(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
-        if self._open is not None and self._open.plays_until is not None:
+        if self._open is not None and self._open.has_audio:
             self._open.complete = message.get("state") in ("idle", "listening", "thinking")
             yield from self.expire(now)
 
@@ -156,7 +184,6 @@ class CallReader:
             )
 
     def _tool_call(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
-        """Belongs to no response: the vendor waits for the result, whatever has been said."""
         name, call_id = text(message, "toolName", LONGEST_NAME), text(message, "invocationId", LONGEST_NAME)
         if not name or not call_id or call_id in self.calls:
             return
@@ -165,11 +192,24 @@ class CallReader:
             del self.calls[next(iter(self.calls))]
         parameters = message.get("parameters")
         arguments = json.dumps(parameters if isinstance(parameters, dict) else {})
-        yield RealtimeEvent("function_call", call=ToolCall(call_id, name, arguments))
+        yield from self._call(ToolCall(call_id, name, arguments))
+
+    def _call(self, call: ToolCall) -> Iterator[RealtimeEvent]:
+        """Belongs to what the agent is saying; while it says nothing, it is a response of its own."""
+        if self._open is not None:
+            yield RealtimeEvent("function_call", call=call, response_id=self._open.id)
+            return
+        self._responses += 1
+        response = f"response-{self._responses}"
+        yield RealtimeEvent("response_started", response_id=response, item_id=response)
+        yield RealtimeEvent("function_call", call=call, response_id=response)
+        yield RealtimeEvent("response_done", response_id=response, status="completed")
 
     def _clear(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         if self._open is not None:
             yield RealtimeEvent("interrupted", response_id=self._open.id, detail="playback_clear_buffer")
+            self._kept.clear()
+            self._plays_until = now
             yield from self._done("cancelled", now, "playback_clear_buffer")
 
     # -- responses
@@ -187,10 +227,12 @@ class CallReader:
         yield RealtimeEvent("response_started", response_id=self._open.id, item_id=self._open.id)
 
     def _done(self, status: ResponseStatus, now: float, detail: str = "") -> Iterator[RealtimeEvent]:
-        response, self._open = self._open, None
-        self._half = b""
-        if response is None:
+        if self._open is None:
             return
+        while self._kept:
+            yield self._heard(self._kept.popleft()[1])
+        response, self._open = self._opened, None
+        self._half = b""
         if response.ordinal is not None:
             self._over = max(self._over, response.ordinal)
         if response.said.strip() and not response.has_final:
