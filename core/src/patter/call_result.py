@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from patter.metrics.cost import CallCost
 from patter.providers.carrier import CallStatus
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class CallResult:
 
     Attributes:
         outcome: answered, voicemail (a machine got the message meant for it), no_answer, busy or failed.
-        cost: by part, as far as prices are known; the `cost` of the metrics.
+        cost: a line for each provider, and their total; what vendors report later is in the call's record alone.
         machine_detection: who answered, where the carrier said so.
     """
 
@@ -31,7 +32,7 @@ class CallResult:
     transcript: tuple[TranscriptEntry, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
-    cost: Mapping[str, Any] = field(default_factory=dict)
+    cost: CallCost = field(default_factory=CallCost)
     machine_detection: MachineDetection | None = None
 
 
@@ -54,6 +55,6 @@ def result_of(summary: CallSummary, call: Call) -> CallResult:
         transcript=summary.transcript,
         metrics=summary.metrics,
         reason=summary.reason,
-        cost=summary.metrics.get("cost", {}),
+        cost=summary.cost,
         machine_detection=call.machine_detection,
     )

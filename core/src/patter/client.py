@@ -18,6 +18,7 @@ from patter.call_result import CallResult, result_of
 from patter.callbacks import Callbacks
 from patter.environment import Environment
 from patter.errors import ConfigError, PatterError
+from patter.metrics.cost_book import PriceBook
 from patter.phone_settings import effective_agent, phone_settings, read_settings
 from patter.plugins import HookDispatcher, PluginManager, SharedObjectPool
 from patter.prewarm.warming import Warming
@@ -25,6 +26,7 @@ from patter.providers.carrier import CallStatus
 from patter.providers.context import ProviderContext
 from patter.server.address import PublicAddress
 from patter.server.admission import Admission
+from patter.server.billing import Billing
 from patter.server.call_maker import PhoneCallMaker
 from patter.server.dialling import DialOrder, dial
 from patter.server.line import Trunk
@@ -96,6 +98,7 @@ class Patter:
         self._pacer = Pacer(self.environment.clock, self.stall_monitor)
         self._vads = VADSources(self.plugins, self._context(), self._pacer, self.environment.clock)
         self.warming = Warming(self.environment.clock, self._warmed)
+        self.billing = Billing(PriceBook(self.settings.prices), self.calls, self.environment.clock)
         self._admission = Admission(self.settings.max_calls)
         self.switchboard = Switchboard(
             PhoneCallMaker(self),
@@ -294,6 +297,7 @@ class Patter:
                 "shutting down took over %.0f s; what still hangs is left to the process's end", SHUTDOWN_S
             )
         self.switchboard.trunks.clear()
+        self.billing.close()
         await self.warming.close()
         await self.telemetry.close()
         self._pacer.close()

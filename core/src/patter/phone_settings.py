@@ -64,6 +64,11 @@ class PhoneSettings(BaseModel):
         help="Have traces carry numbers, transcripts and what tools are given, in attributes with a pii segment.",
         variable="PATTER_OTEL_PII",
     )
+    prices: Mapping[str, Any] = option(
+        default_factory=dict,
+        help="Your own prices in USD by kind and provider, such as {'llm': {'openai': {'models': {...}}}}; they are laid "
+        "over those that the plugins ship.",
+    )
     unavailable_message: str = option(
         UNAVAILABLE,
         help="Spoken when a call is refused or cannot be set up; empty to hang up without a word.",

@@ -10,6 +10,7 @@ import pytest
 from outgoing import GREETING, TO, Outgoing, agent
 
 from patter.errors import ConfigError, InputError
+from patter.metrics.cost import CallCost
 from patter.providers.carrier import CallStatus
 
 
@@ -97,7 +98,7 @@ async def test_a_call_that_nobody_took_returns_why(
     result = await calling
     assert result.call_id == dialled.request.call_id
     assert (result.outcome, result.status, result.duration_seconds) == (outcome, status, 0.0)
-    assert (result.transcript, result.cost, result.machine_detection) == ((), {}, None)
+    assert (result.transcript, result.cost, result.machine_detection) == ((), CallCost(), None)
 
 
 async def test_a_call_that_was_answered_returns_what_was_said(outgoing: Outgoing, simcall: Any) -> None:

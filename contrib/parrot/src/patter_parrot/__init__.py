@@ -14,6 +14,7 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
         RealtimeRecord(
             "parrot",
             "patter_parrot.engine:Parrot",
+            prices="free",
             description="Repeats the caller's audio half a second later; an example without a model",
         )
     ]

@@ -7,9 +7,12 @@ monotonic seconds, `started_at` is wall-clock seconds since 1970 for people to r
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from patter.providers.carrier import CallStatus, StatusReport
+
+if TYPE_CHECKING:
+    from patter.metrics.cost import CallCost
 
 __all__ = ["CallDirection", "CallRecord", "CallRegistry", "CallStatus", "MemoryCallRegistry"]
 
@@ -31,7 +34,8 @@ class CallRecord:
     """One call, as it is at one moment.
 
     `ring_s` is how long an outbound call may ring. `duration_s` is the carrier's own figure where it gave one, else
-    the time from answer to end; None while the call lasts and 0.0 when nobody answered.
+    the time from answer to end; None while the call lasts and 0.0 when nobody answered. `cost` is known from the end on;
+    what the vendors report afterwards changes it (CO-08).
     """
 
     call_id: str
@@ -48,6 +52,7 @@ class CallRecord:
     ended_t: float | None = None
     carrier_duration_s: float | None = None
     reason: str = ""
+    cost: CallCost | None = None
 
     @property
     def is_active(self) -> bool:
@@ -113,6 +118,9 @@ class CallRegistry(Protocol):
 
     def report(self, carrier: str, report: StatusReport, t: float) -> CallRecord | None:
         """Apply a carrier's report; None for a call that is not known (yet)."""
+
+    def bill(self, call_id: str, cost: CallCost) -> CallRecord | None:
+        """Note what a call cost, as far as it is known by now; None for a call that is not known."""
 
     def hold(self, call_id: str) -> None:
         """Keep a call active until `release()`: news of its end is only noted, for hooks come first (LC-06)."""
@@ -191,6 +199,15 @@ class MemoryCallRegistry:
             return self.update(call_id, report.status, t, reason=report.reason, duration_s=report.duration_s)
         self._keep_early((carrier, report.carrier_call_id), report, t)
         return None
+
+    def bill(self, call_id: str, cost: CallCost) -> CallRecord | None:
+        """Note what a call cost, as far as it is known by now; None for a call that is not known."""
+        record = self._latest(call_id)
+        if record is None:
+            return None
+        billed = replace(record, cost=cost)
+        self._store(billed)
+        return billed
 
     def hold(self, call_id: str) -> None:
         """Keep a call active until `release()`: news of its end is only noted."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from patter.metrics.cost import CallCost
+
 if TYPE_CHECKING:
     from patter.metrics import CallMetrics, InterruptionMetrics, TurnMetrics
     from patter.providers.carrier import CallStatus
@@ -164,7 +166,8 @@ class CallSummary:
 
     `leaks` names what the teardown ledger found still open, `lost_frames` counts caller frames dropped because the
     STT was slow. `voicemail`: a machine answered and got the message that was meant for it. `latency` has the figures of
-    the turns, `metrics` the same and others as plain data.
+    the turns, `metrics` the same and others as plain data. `cost` is what is known at the end of the call; what vendors
+    report afterwards is in the call's record alone (CO-08).
     """
 
     call_id: str
@@ -179,3 +182,4 @@ class CallSummary:
     leaks: tuple[str, ...] = ()
     voicemail: bool = False
     latency: CallMetrics | None = None
+    cost: CallCost = field(default_factory=CallCost)

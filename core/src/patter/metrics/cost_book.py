@@ -57,9 +57,9 @@ class PriceBook:
             self._report(record, model if shown is None else shown)
         return found
 
-    def line(self, record: Record, used: Used) -> CostLine:
-        """What a call used, with its price."""
-        return cost_line(used, self.price(record, used.model))
+    def line(self, record: Record, used: Used, priced_as: str | None = None) -> CostLine:
+        """What a call used, with the price of its model, or of `priced_as` in its place."""
+        return cost_line(used, self.price(record, priced_as or used.model, used.model))
 
     def _prices(self, record: Record) -> ProviderPrices | None:
         own = self._own.get((cast(BilledKind, record.kind), record.name))

@@ -19,6 +19,7 @@ from patter.call.session_state import SessionSettings
 from patter.call.tool_setup import give_tools
 from patter.call.turn_settings import measure_turns
 from patter.errors import ConfigError
+from patter.providers.billing import ReportedBill
 from patter.server.ringing import Ringing
 from patter.server.start_and_end import StartAndEnd
 
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from patter.call.call import Call
     from patter.call.connection import MediaLeg
     from patter.call.plan import CallPlan
+    from patter.call.record import CallRecord
     from patter.call.types import CallSummary
     from patter.client import Patter
     from patter.plugins import HookDispatcher
-    from patter.providers.carrier import StreamStarted
-    from patter.server.line import Line
+    from patter.providers.carrier import StatusReport, StreamStarted
+    from patter.server.line import Line, Trunk
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,23 @@ class PhoneCallMaker:
         """The plan with what `on_call_start` changed for this call."""
         return await self._callbacks.started(call, plan)
 
+    def bill(self, line: Line, summary: CallSummary) -> CallSummary:
+        """The summary with what the call cost."""
+        return self._phone.billing.bill(line, summary)
+
+    def closed(self, line: Line) -> None:
+        """Ask the vendors for their own figures later."""
+        self._phone.billing.ask_later(line)
+
+    def reported(self, record: CallRecord, trunk: Trunk, report: StatusReport) -> None:
+        """Put the carrier's duration in the place of Patter's."""
+        bill = ReportedBill(seconds=report.duration_s)
+        self._phone.billing.reported(record, trunk.record, bill)
+
+    async def look_for_bills(self) -> None:
+        """Ask the vendors of ended calls what they billed."""
+        await self._phone.billing.look()
+
     async def ended(self, call: Call, summary: CallSummary) -> None:
         """Call `on_call_end`."""
         await self._callbacks.ended(call, summary)
@@ -97,7 +116,6 @@ class PhoneCallMaker:
         self, call: Call, plan: CallPlan, lineup: Lineup, audio_format: AudioFormat, marks: bool
     ) -> SessionMachine:
         agent = plan.agent
-        lineup = self._ringing.take(line, plan, started.audio_format)
         prompts = prompts_of(agent, call.parameters)
         if prompts.unknown:
             logger.warning(
@@ -121,14 +139,6 @@ class PhoneCallMaker:
             confirm_s=agent.barge_in_confirm_ms / 1000,
             has_vad=lineup.has_detector or (lineup.has_engine and lineup.engine_flags.turn_events),
         )
-        turns = measure_turns(call, plan, lineup, line.hooks, machine)
-        session = CallSession(
-            call, SessionParts(machine, lineup, leg, line.hooks, phone.pacer, turns), phone.environment.clock
-        )
-        lineup.on_hopeless(session.end_now)
-        phone.callbacks.observe(call)
-        give_tools(lineup.voice, agent, call, session, phone.environment, self._breakers)
-        return session
         playout, barge_in = Playout(audio_format, marks=marks), BargeIn(judging, lineup.strategies)
         if not lineup.has_engine:
             said = Conversation(prompts.system, max_history=agent.max_history)
@@ -143,3 +153,11 @@ class PhoneCallMaker:
         agent = plan.agent
         lineup = self._ringing.take(line, plan, started.audio_format)
         machine = self._machine(call, plan, lineup, started.audio_format, leg.marks)
+        turns = measure_turns(call, plan, lineup, line.hooks, machine)
+        session = CallSession(
+            call, SessionParts(machine, lineup, leg, line.hooks, phone.pacer, turns), phone.environment.clock
+        )
+        lineup.on_hopeless(session.end_now)
+        phone.callbacks.observe(call)
+        give_tools(lineup.voice, agent, call, session, phone.environment, self._breakers)
+        return session

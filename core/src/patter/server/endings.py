@@ -94,6 +94,7 @@ class CallEndings:
                 await self._close(line)  # with our own code, before the carrier closes it (LC-08)
             await asyncio.gather(self.hang_up(line), self._close(line))
             await self._release(line)
+            summary = self._maker.bill(line, summary)
             await self._tell(line, summary)
         finally:
             # A task of the shutdown may be cut off here; the call ends all the same.
@@ -102,6 +103,7 @@ class CallEndings:
             self._forget(line)
             if not line.done.done():
                 line.done.set_result(summary)
+            self._maker.closed(line)
 
     async def _tell(self, line: Line, summary: CallSummary) -> None:
         """`patter_call_ended`, the subscribers, and last `on_call_end`."""

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from patter.call.connection import CarrierConnection, MediaLeg
     from patter.call.lineup import Lineup
     from patter.call.plan import CallPlan
+    from patter.call.record import CallRecord
     from patter.call.session import CallSession
     from patter.plugins import HookDispatcher
-    from patter.providers.carrier import Carrier, StreamStarted
+    from patter.providers.carrier import Carrier, StatusReport, StreamStarted
     from patter.records import CarrierRecord
     from patter.server.dialling import OnMachineDetection
 
@@ -46,6 +47,18 @@ class CallMaker(Protocol):
 
     async def started(self, call: Call, plan: CallPlan) -> CallPlan:
         """The media is up: `on_call_start`. The plan with what it changed."""
+
+    def bill(self, line: Line, summary: CallSummary) -> CallSummary:
+        """The summary of a call whose media is down, with what the call cost."""
+
+    def closed(self, line: Line) -> None:
+        """Nothing of the call is left to do."""
+
+    def reported(self, record: CallRecord, trunk: Trunk, report: StatusReport) -> None:
+        """The carrier reported on a call that has its bill."""
+
+    async def look_for_bills(self) -> None:
+        """Ask the vendors of ended calls what they billed; takes 10 s at most."""
 
     async def ended(self, call: Call, summary: CallSummary) -> None:
         """The call is over and all else was told: `on_call_end`."""
@@ -79,6 +92,7 @@ class Line:
         on_machine_detection: told who answered; None to tell nobody.
         detected: set when it is known who answered.
         voicemail: whether a machine answered and got the message.
+        carrier_duration_s: how long the call was, as the carrier said; None where it has not.
         recording: whether the carrier is to record the call.
         recording_request: asks the carrier to; None before that.
     """
@@ -104,6 +118,7 @@ class Line:
     on_machine_detection: OnMachineDetection | None = None
     detected: asyncio.Event = field(default_factory=asyncio.Event)
     voicemail: bool = False
+    carrier_duration_s: float | None = None
     recording: bool = False
     recording_request: asyncio.Task[None] | None = None
     done: asyncio.Future[CallSummary] = field(

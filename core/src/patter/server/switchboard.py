@@ -252,7 +252,13 @@ class Switchboard:
     def status(self, carrier: str, report: StatusReport) -> None:
         """A status callback: the record, and the end of a call whose media is not up."""
         record = self._registry.report(carrier, report, self._now())
-        line = self._lines.get(record.call_id) if record is not None else None
+        if record is None:
+            return
+        line = self._lines.get(record.call_id)
+        if line is not None and report.status.is_terminal and report.duration_s is not None:
+            line.carrier_duration_s = report.duration_s
+        if record.cost is not None and (trunk := self.trunks.get(carrier)) is not None:
+            self._maker.reported(record, trunk, report)
         if line is not None and report.status.is_terminal and line.session is None:
             line.ended_by_carrier = True
             self.end(line, report.status, report.reason or "reported by the carrier")
@@ -324,12 +330,13 @@ class Switchboard:
         return tuple(self._lines.values())
 
     async def sweep(self) -> None:
-        """Close the dials that were never heard of again, until cancelled (DB-05)."""
+        """Close the dials that were never heard of again (DB-05) and ask for late bills (CO-08), until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
             for record in self._registry.sweep(self._now()):
                 if (line := self._lines.get(record.call_id)) is not None:
                     self.end(line, CallStatus.FAILED, "nothing was heard of this call")
+            await self._maker.look_for_bills()
 
     async def close_trunks(self) -> None:
         """Close the carriers; a failure is logged."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from patter.audio.formats import MULAW_8K, AudioFormat, Encoding
 from patter.errors import CallGoneError, InputError, ProviderError
+from patter.providers.billing import ReportedBill
 from patter.providers.carrier import (
     AudioReceived,
     Carrier,
@@ -142,6 +143,8 @@ class FakeCarrier(Carrier):
         recorded: the carrier's ids of the calls that it was asked to record.
         refuse_recording: raised when it is asked to.
         refuse_dial: raised by the next dials.
+        bills: what it billed for a call, by the carrier's id of it; an exception is raised.
+        asked_for_bills: the carrier's ids of the calls whose bills were asked for.
         dial_s: how long it takes to answer a dial, in s.
         format: of the audio of its streams.
     """
@@ -161,6 +164,8 @@ class FakeCarrier(Carrier):
         self.recorded: list[str] = []
         self.refuse_recording: Exception | None = None
         self.refuse_dial: ProviderError | None = None
+        self.bills: dict[str, ReportedBill | Exception] = {}
+        self.asked_for_bills: list[str] = []
         self.dial_s = 0.0
         self._lines: dict[str, Callable[[str], None]] = {}
         self._calls = 0
@@ -227,6 +232,14 @@ class FakeCarrier(Carrier):
         self.recorded.append(carrier_call_id)
         if self.refuse_recording is not None:
             raise self.refuse_recording
+
+    async def reported_bill(self, carrier_call_id: str) -> ReportedBill | None:
+        """What the test put into `bills`; asked only where the record says `reports_bill=True`."""
+        self.asked_for_bills.append(carrier_call_id)
+        bill = self.bills.get(carrier_call_id)
+        if isinstance(bill, Exception):
+            raise bill
+        return bill
 
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
         """Note the message and hang up."""

@@ -61,7 +61,10 @@ async def _chunks(reply: Reply) -> AsyncIterator[LLMChunk]:
             yield delta
     if reply.hangs:
         await asyncio.get_running_loop().create_future()
-    yield Usage(input_tokens=1, output_tokens=len(tokens), estimated=True)
+    if reply.usage is not None:
+        yield reply.usage
+    elif reply.counted:
+        yield Usage(input_tokens=1, output_tokens=len(tokens))
     yield Done()
 
 

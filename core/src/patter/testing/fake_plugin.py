@@ -1,4 +1,7 @@
-"""The fakes as one plugin: ``phone.register(fake_plugin)``, then ``Agent(stt="fake", llm="fake", tts="fake", ...)``."""
+"""The fakes as one plugin: ``phone.register(fake_plugin)``, then ``Agent(stt="fake", llm="fake", tts="fake", ...)``.
+
+They have prices of their own, in `prices.json` beside this file, so that the cost of a simulated call can be checked.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,6 @@ def _endpointing_stt(context: object) -> object:
     return FakeSTT(context, endpoints=True)
 
 
-@hookimpl
-def patter_register_carrier() -> Iterable[CarrierRecord]:
-    """``fake``: a carrier in memory that can do everything."""
 def _greeting_engine(context: object) -> object:
     from patter.providers.context import ProviderContext
     from patter.testing.fake_engine import FakeEngine
@@ -29,6 +29,9 @@ def _greeting_engine(context: object) -> object:
     return FakeEngine(context, input_rate=16_000, output_rate=24_000, greets=True)
 
 
+@hookimpl
+def patter_register_carrier() -> Iterable[CarrierRecord]:
+    """``fake``: a carrier in memory that can do everything."""
     return [
         CarrierRecord(
             "fake",
@@ -42,6 +45,7 @@ def _greeting_engine(context: object) -> object:
             sip=True,
             speaks=True,
             stream=("mulaw", 8000),
+            prices=_PRICES,
         )
     ]
 
@@ -50,15 +54,15 @@ def _greeting_engine(context: object) -> object:
 def patter_register_stt() -> Iterable[STTRecord]:
     """``fake``, which answers `finalize()`, and ``fake-endpointing``, which closes utterances by itself."""
     return [
-        STTRecord("fake", "patter.testing.fake_stt:FakeSTT", interims=True),
-        STTRecord("fake-endpointing", _endpointing_stt, endpoints=True, interims=True),
+        STTRecord("fake", "patter.testing.fake_stt:FakeSTT", interims=True, prices=_PRICES),
+        STTRecord("fake-endpointing", _endpointing_stt, endpoints=True, interims=True, prices=_PRICES),
     ]
 
 
 @hookimpl
 def patter_register_llm() -> Iterable[LLMRecord]:
     """``fake``: the replies of a scene."""
-    return [LLMRecord("fake", "patter.testing.fake_llm:FakeLLM")]
+    return [LLMRecord("fake", "patter.testing.fake_llm:FakeLLM", prices=_PRICES)]
 
 
 @hookimpl
@@ -75,9 +79,18 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
     engine = "patter.testing.fake_engine:FakeEngine"
     return [
         RealtimeRecord(
-            "fake", engine, turn_events=True, client_interrupt=True, truncate=True, reconnect=True, ack=True
+            "fake",
+            engine,
+            turn_events=True,
+            client_interrupt=True,
+            truncate=True,
+            reconnect=True,
+            ack=True,
+            prices=_PRICES,
         ),
-        RealtimeRecord("fake-greeter", _greeting_engine, turn_events=True, native_greeting=True),
+        RealtimeRecord(
+            "fake-greeter", _greeting_engine, turn_events=True, native_greeting=True, prices=_PRICES
+        ),
     ]
 
 

@@ -16,7 +16,7 @@ from patter.testing.tones import nearest_number, speech_ms
 
 if TYPE_CHECKING:
     from patter.providers.context import ProviderContext
-    from patter.providers.llm import Message, ToolSpec
+    from patter.providers.llm import Message, ToolSpec, Usage
     from patter.providers.stt import STTEvent
 
 #: under this key the phone shares its scenes
@@ -44,6 +44,8 @@ class Reply:
         error: raised before the first token, or after `tokens_before_error` of them.
         tokens_before_error: how many tokens come before `error`.
         hangs: whether it stays open in silence after its last token and never ends.
+        counted: whether the tokens are told: one of input, and one for each word of the reply.
+        usage: what is told in their place.
     """
 
     text: str = ""
@@ -53,6 +55,8 @@ class Reply:
     error: Exception | None = None
     tokens_before_error: int = 0
     hangs: bool = False
+    counted: bool = True
+    usage: Usage | None = None
 
 
 ScriptedReply = str | Reply | Exception | Callable[[Sequence["Message"]], "str | Reply"]
@@ -181,11 +185,11 @@ class Scene:
     model: ModelScript = field(default_factory=ModelScript)
     voice: VoiceScript = field(default_factory=VoiceScript)
     recogniser: RecogniserScript = field(default_factory=RecogniserScript)
+    engine: EngineScript = field(default_factory=EngineScript)
 
 
 class Scenes:
     """The scenes of a phone's calls."""
-    engine: EngineScript = field(default_factory=EngineScript)
 
     def __init__(self) -> None:
         self._scenes: dict[str, Scene] = {}

@@ -16,6 +16,7 @@ def patter_register_tts() -> Iterable[TTSRecord]:
             "espeak",
             "patter_espeak.voice:EspeakTTS",
             config="patter_espeak.config:EspeakConfig",
+            prices="free",
             description="espeak-ng in process: every language, no key, robotic",
         )
     ]

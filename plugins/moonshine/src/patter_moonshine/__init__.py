@@ -17,6 +17,7 @@ def patter_register_stt() -> Iterable[STTRecord]:
             config="patter_moonshine.config:MoonshineConfig",
             endpoints=False,
             interims=True,
+            prices="free",
             description="Moonshine tiny (English) on this machine, no key",
         )
     ]

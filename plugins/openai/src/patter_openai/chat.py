@@ -19,7 +19,7 @@ from patter.errors import (
     ProviderTimeout,
     RateLimitedError,
 )
-from patter.providers.llm import LLM, Done, LLMChunk, Message, ToolSpec, Usage
+from patter.providers.llm import LLM, Done, LLMChunk, Message, ToolSpec
 from patter.redaction import redact
 from patter_openai.event_stream import EventStreamReader
 from patter_openai.interruptible import Cancelled, Interruptible
@@ -63,7 +63,6 @@ class OpenAIChat(LLM):
         self._headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
         self._open: set[aiohttp.ClientResponse] = set()
         self._closed = False
-        self._estimates = 0
 
     def __repr__(self) -> str:
         return f"<OpenAIChat {self._config.model}>"
@@ -99,7 +98,8 @@ class OpenAIChat(LLM):
             raise self._failure(error, begun) from None
         if cancel_event.is_set():
             return
-        yield reader.usage or self._estimated(messages, reader.characters)
+        if reader.usage is not None:
+            yield reader.usage
         yield Done()
 
     async def warmup(self) -> None:
@@ -237,27 +237,6 @@ class OpenAIChat(LLM):
             response.release()
         else:
             response.close()
-
-    def _estimated(self, messages: Sequence[Message], output: int) -> Usage:
-        """Characters / 4, where the server gave no count (CO-07)."""
-        given = sum(
-            len(one.content) + sum(len(call.arguments) for call in one.tool_calls) for one in messages
-        )
-        usage = Usage(max(1, given // 4), max(1, output // 4), estimated=True)
-        self._estimates += 1
-        if self._estimates == 1:
-            logger.info(
-                "%s/%s gave no token count; estimated from %d and %d characters: %d in, %d out",
-                PROVIDER,
-                self._config.model,
-                given,
-                output,
-                usage.input_tokens,
-                usage.output_tokens,
-            )
-        else:
-            logger.debug("%s/%s: %d replies estimated", PROVIDER, self._config.model, self._estimates)
-        return usage
 
     # -- failures
 

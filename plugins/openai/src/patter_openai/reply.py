@@ -40,7 +40,6 @@ class ReplyReader:
         self.done = False
         self.finished = False
         self.usage: Usage | None = None
-        self.characters = 0
         self._calls: dict[_Key, int] = {}
         self._count = 0
         self._identified: set[int] = set()
@@ -73,7 +72,6 @@ class ReplyReader:
             for field in ("content", "refusal"):
                 text = delta.get(field)
                 if isinstance(text, str) and text:
-                    self.characters += len(text)
                     yield Text(_whole(text))
             calls = delta.get("tool_calls")
             for position, call in enumerate(calls if isinstance(calls, list) else []):
@@ -102,7 +100,6 @@ class ReplyReader:
         self._arguments += len(arguments)
         if self._arguments > _LONGEST_ARGUMENTS:
             raise ProviderError("the model's tool arguments are too long", provider=PROVIDER)
-        self.characters += len(arguments) + len(name or "")
         return ToolCallDelta(
             index,
             id=_whole(call_id) if call_id else None,

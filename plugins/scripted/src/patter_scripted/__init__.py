@@ -15,6 +15,7 @@ def patter_register_llm() -> Iterable[LLMRecord]:
             "scripted",
             "patter_scripted.responder:ScriptedLLM",
             config="patter_scripted.config:ScriptedConfig",
+            prices="free",
             description="Dialogue rules from a YAML file: intents, slots and tools, without a model",
         )
     ]

@@ -16,6 +16,7 @@ def patter_register_vad() -> Iterable[VADRecord]:
             "patter_silero.model:SileroModel",
             config="patter_silero.config:SileroConfig",
             batch=True,
+            prices="free",
             phone_preset={"activation": 0.8, "deactivation": 0.65},
             description="Silero VAD at 8 or 16 kHz, one model for all calls",
         )

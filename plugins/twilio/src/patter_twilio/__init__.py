@@ -32,6 +32,8 @@ def patter_register_carrier() -> list[CarrierRecord]:
             stream=("mulaw", 8000),
             default_ring_s=60.0,
             billing_increment_s=60,
+            prices="patter_twilio:prices.json",
+            reports_bill=True,
             simulator="patter_twilio.simulator:Simulator",
         )
     ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import CallGoneError, ConfigError, InputError
+from patter.providers.billing import ReportedBill
 from patter.providers.carrier import (
     Carrier,
     CarrierHost,
@@ -17,6 +18,7 @@ from patter.providers.carrier import (
 )
 from patter.providers.context import ProviderContext
 from patter_twilio import twiml
+from patter_twilio.billing import bill_of
 from patter_twilio.config import TwilioConfig
 from patter_twilio.media import TwilioMedia
 from patter_twilio.rest import TwilioRest
@@ -93,6 +95,13 @@ class TwilioCarrier(Carrier):
         except CallGoneError:
             return True
         return True
+
+    async def reported_bill(self, carrier_call_id: str) -> ReportedBill | None:
+        """Duration and price of a call that is over; its price is known some seconds to minutes after its end.
+
+        The price is that of the call alone: Twilio bills media streams and recordings as items of their own.
+        """
+        return bill_of(await self._rest.fetch_call(carrier_call_id))
 
     async def close(self) -> None:
         """Close the connections to Twilio's API."""

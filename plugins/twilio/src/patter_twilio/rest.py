@@ -80,6 +80,10 @@ class TwilioRest:
         """Record a call that is up. Raises the same."""
         await self._post(f"Calls/{_checked(call_sid)}/Recordings.json", form)
 
+    async def fetch_call(self, call_sid: str) -> dict[str, Any]:
+        """The call resource as it is now. Raises the same."""
+        return await self._request("GET", f"Calls/{_checked(call_sid)}.json")
+
     async def close(self) -> None:
         """Close the connections; idempotent."""
         self._closed = True
@@ -88,6 +92,9 @@ class TwilioRest:
             await http.close()
 
     async def _post(self, resource: str, form: Form) -> dict[str, Any]:
+        return await self._request("POST", resource, form)
+
+    async def _request(self, method: str, resource: str, form: Form | None = None) -> dict[str, Any]:
         import aiohttp
 
         url = f"{self._config.api_url}/2010-04-01/Accounts/{self._config.account_sid}/{resource}"
@@ -95,8 +102,12 @@ class TwilioRest:
         try:
             async with (
                 asyncio.timeout(self._config.request_timeout_s),
-                session.post(
-                    url, data=urlencode(form), headers=self._headers(), allow_redirects=False
+                session.request(
+                    method,
+                    url,
+                    data=None if form is None else urlencode(form),
+                    headers=self._headers(has_form=form is not None),
+                    allow_redirects=False,
                 ) as response,
             ):
                 body = await _body(response)
@@ -113,14 +124,15 @@ class TwilioRest:
                 f"no connection to Twilio's API ({type(error).__name__})", provider=PROVIDER
             ) from None
 
-    def _headers(self) -> dict[str, str]:
+    def _headers(self, *, has_form: bool) -> dict[str, str]:
         credentials = self._config.credentials
         if credentials is None:
             raise ConfigError(
                 "no key for Twilio's API: set TWILIO_AUTH_TOKEN, or TWILIO_API_KEY and TWILIO_API_SECRET"
             )
         encoded = base64.b64encode(":".join(credentials).encode()).decode("ascii")
-        return {"Authorization": f"Basic {encoded}", "Content-Type": "application/x-www-form-urlencoded"}
+        headers = {"Authorization": f"Basic {encoded}"}
+        return {**headers, "Content-Type": "application/x-www-form-urlencoded"} if has_form else headers
 
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:

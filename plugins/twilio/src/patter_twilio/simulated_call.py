@@ -19,6 +19,7 @@ from patter_twilio.simulated_terms import (
     CallPlan,
     Form,
     Line,
+    SimulatedPrices,
     SimulatedRecording,
 )
 
@@ -53,6 +54,7 @@ class SimulatedCall:
         self.answered_by: str | None = None
         self.answered_t: float | None = None
         self.ended_t: float | None = None
+        self.prices = SimulatedPrices()
         self._line = line
         self._stream_faults = stream_faults
         self._callback_faults = callback_faults
@@ -240,6 +242,15 @@ class SimulatedCall:
         if self.answered_t is None:
             return 0
         return round((self._loop.time() if self.ended_t is None else self.ended_t) - self.answered_t)
+
+    @property
+    def price(self) -> str | None:
+        """What the call costs, as Twilio writes it: negative, and None until some time after the end."""
+        now = self._loop.time()
+        if self.ended_t is None or now < self.ended_t + self.prices.known_after_s:
+            return None
+        rate = self.prices.outbound if self.details.direction == "outbound-api" else self.prices.inbound
+        return f"-{-(-self.duration_s // 60) * rate:.5f}"
 
     def form(self) -> list[tuple[str, str]]:
         """The fields that every webhook of a call has."""

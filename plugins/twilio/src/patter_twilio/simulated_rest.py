@@ -191,7 +191,7 @@ class SimulatedRest:
             "start_time": None,
             "end_time": None,
             "duration": str(call.duration_s) if ended else None,
-            "price": None,
+            "price": call.price,
             "price_unit": "USD",
             "answered_by": call.answered_by,
             "queue_time": "0",

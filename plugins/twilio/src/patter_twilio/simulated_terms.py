@@ -42,6 +42,18 @@ class SimulatedRecording:
 
 
 @dataclass
+class SimulatedPrices:
+    """What the account pays for a minute, and when the price of a call is known, in s after its end.
+
+    The prices are not those of the list, as those of an account with a contract are not.
+    """
+
+    inbound: float = 0.0071
+    outbound: float = 0.0123
+    known_after_s: float = 20.0
+
+
+@dataclass
 class CallDetails:
     """Who calls whom."""
 

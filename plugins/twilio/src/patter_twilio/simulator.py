@@ -24,7 +24,7 @@ from patter_twilio.far_end import TwilioFarEnd
 from patter_twilio.simulated_call import SimulatedCall
 from patter_twilio.simulated_rest import NewCall, RestFault, RestRequest, SimulatedRest
 from patter_twilio.simulated_stream import StreamFaults
-from patter_twilio.simulated_terms import CallbackFaults, CallDetails, CallPlan, Form
+from patter_twilio.simulated_terms import CallbackFaults, CallDetails, CallPlan, Form, SimulatedPrices
 
 __all__ = [
     "CallbackFaults",
@@ -33,6 +33,7 @@ __all__ = [
     "RestFault",
     "SimulatedAccount",
     "SimulatedCall",
+    "SimulatedPrices",
     "Simulator",
     "StreamFaults",
 ]
@@ -84,6 +85,7 @@ class Simulator:
 
     Attributes:
         far_end: Twilio's end of one media stream, for whole calls in memory.
+        prices: what its calls cost.
     """
 
     far_end: ClassVar[type[TwilioFarEnd]] = TwilioFarEnd
@@ -101,6 +103,7 @@ class Simulator:
         self.faults = faults or Faults()
         self.callee = callee or Callee()
         self.calls: dict[str, SimulatedCall] = {}
+        self.prices = SimulatedPrices()
         self._http = http
         self._own_http: aiohttp.ClientSession | None = None
         self._environment = environment or Environment()
@@ -207,6 +210,7 @@ class Simulator:
         call = SimulatedCall(
             details, plan, self, stream_faults=self.faults.stream, callback_faults=self.faults.callbacks
         )
+        call.prices = self.prices
         self.calls[call.sid] = call
         return call
 
