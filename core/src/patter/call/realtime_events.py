@@ -215,7 +215,7 @@ class EngineEvents:
         bridge.responses.over(response)
         if response.greeting and not response.dropped:
             assert bridge.greeting is not None
-            bridge.speech.finish(response)
+            bridge.speech.finish(response, whole=event.status == "completed")
             if event.status == "cancelled":
                 bridge.trace("cancelled", {"protected": self._protects, "by": event.detail})
             bridge.greeting.done(response, event)
@@ -229,7 +229,7 @@ class EngineEvents:
         """All of a response is here."""
         bridge, turn = self._bridge, response.turn
         assert turn is not None
-        bridge.speech.finish(response)
+        bridge.speech.finish(response, whole=event.status == "completed")
         if event.status == "cancelled":
             bridge.trace("cancelled", {"protected": False, "by": event.detail})
             self._stopped(response)

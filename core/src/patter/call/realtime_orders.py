@@ -55,9 +55,12 @@ class EngineOrders:
             self._ask(request)
 
     def _ask(self, request: Request) -> None:
-        if request.greeting:
-            self._trace("greeting_requested")
-        self._order("a request for a response", lambda engine: engine.request_response(request.text))
+        async def ask(engine: RealtimeEngine) -> None:
+            await engine.request_response(request.text)
+            if request.greeting:
+                self._trace("greeting_requested")
+
+        self._order("a request for a response", ask)
 
     def cancel_response(self, response_id: str | None) -> None:
         """Stop a response that is under way, where that can be asked for."""

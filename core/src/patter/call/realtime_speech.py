@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from patter.audio.convert import Converter
+from patter.call.heard import synthesised_part
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -84,15 +85,19 @@ class EngineSpeech:
         if sentence is not None and whole:
             sentence.text = whole
 
-    def finish(self, response: Response) -> None:
-        """All audio of a response is here."""
+    def finish(self, response: Response, *, whole: bool) -> None:
+        """All audio of a response is here; unless it is whole, history claims no word of the rest (TN-08)."""
         if response.turn is None:
             return
         if response.converter is not None:
             tail = response.converter.flush()
             if tail:
                 self._mouth.add_audio(response.turn, tail)
-        self._machine.playout.close_sentence(response.turn)
+        playout = self._machine.playout
+        if not whole and response.sentences and playout.turn == response.turn:
+            last = list(response.sentences.values())[-1]
+            last.text = synthesised_part(last.text, last.samples, playout.format.rate)
+        playout.close_sentence(response.turn)
 
     def cut(self, responses: Iterable[Response], t: float) -> list[tuple[str, int]]:
         """The items of an interrupted turn that were not heard to their end, with the ms that were heard."""

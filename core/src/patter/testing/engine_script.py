@@ -35,6 +35,7 @@ class Spoken:
         after_ms: how much of its audio comes; all of it when None.
         delay_s: before it begins, in s.
         piece_s: between 100 ms of audio and the next, in s.
+        slowness: how much longer than usual it takes to say it.
         silent: whether it ends without a byte of audio.
         never: whether it never begins.
         hangs: whether its end never comes.
@@ -49,6 +50,7 @@ class Spoken:
     after_ms: int | None = None
     delay_s: float = 0.1
     piece_s: float = 0.01
+    slowness: float = 1.0
     silent: bool = False
     never: bool = False
     hangs: bool = False

@@ -193,7 +193,9 @@ class FakeEngine(RealtimeEngine):
         spoken = turn.spoken
         self._say(RealtimeEvent("response_started", response_id=turn.response_id, item_id=turn.item_id))
         number, _ = self._voice.begin(spoken.text)
-        audio = b"" if spoken.silent else tone(number, speech_ms(spoken.text), self._gives)
+        audio = (
+            b"" if spoken.silent else tone(number, int(speech_ms(spoken.text) * spoken.slowness), self._gives)
+        )
         step = self._gives.bytes_for_ms(PIECE_MS)
         pieces = [audio[at : at + step] for at in range(0, len(audio), step)]
         if spoken.after_ms is not None:
