@@ -172,9 +172,11 @@ def check(made: EngineCall, cell: Cell, speaks_at_ms: int | None, *, adopted: bo
     assert texts == expected
 
     assert len(made.told("greeting_delivered")) == 1
-    assert len(made.told("protection_not_applied")) <= 1
-    if not cell.guarded:
-        assert len(made.told("protection_not_applied")) == 1
+    reported = len(made.told("protection_not_applied"))
+    if cell.faults.acknowledgement in ("late", "reordered"):  # in time or not, as it is drawn
+        assert reported <= 1
+    else:
+        assert reported == (0 if cell.guarded else 1)
     assert len(made.sessions) == cell.sessions
     assert made.restores() == [CONFIGURED]
     assert made.engine_heard() == list(range(len(said))), "each word reaches the engine once"
