@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from patter.audio.formats import MULAW_8K
+from patter.environment import Environment
+from patter.plugins.building import SharedObjectPool
+from patter.providers.context import ProviderContext
 from patter.providers.realtime import RealtimeSession
 from patter.testing.memory_network import MemoryNetwork
 from patter.testing.tones import tone
@@ -40,7 +43,8 @@ def engine_of(simulator, **settings):
         "base_url": simulator.base_url,
         **settings,
     }
-    return ElevenLabsConvai(ElevenLabsConvaiConfig(**values))
+    context = ProviderContext(Environment(), SharedObjectPool(), "call_1", MULAW_8K)
+    return ElevenLabsConvai(ElevenLabsConvaiConfig(**values), context)
 
 
 def agent(**settings):

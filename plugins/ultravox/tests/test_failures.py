@@ -121,15 +121,17 @@ def test_a_socket_that_closes_at_once_is_a_session_that_is_closed():
 
 
 @pytest.mark.parametrize("code", [1011, 1000, None])
-def test_a_connection_that_is_lost_in_the_greeting_ends_the_response_and_the_session(code):
+def test_a_connection_that_is_lost_in_the_greeting_ends_the_session(code):
     async def body(engine, simulator):
         await engine.connect(SESSION)
         heard = Listener(engine)
         await heard.until("closed")
         await heard.task
-        assert heard.kinds[-2:] == ["response_done", "closed"]
-        (done,) = heard.of("response_done")
-        assert done.status == ("completed" if code == 1000 else "failed")
+        assert heard.kinds[-1] == "closed"
+        assert [event.status for event in heard.of("response_done")] == (
+            ["completed"] if code == 1000 else []
+        )
+        assert heard.audio, "what came is passed on"
         assert heard.events[-1].detail == ("connection lost" if code is None else str(code))
         with pytest.raises(ProviderDisconnected):
             await engine.send_audio(b"\0" * 320)
@@ -155,7 +157,9 @@ def test_an_agent_without_a_voice_ends_its_response_all_the_same():
         await heard.until("response_done")
         assert heard.audio == b""
         assert heard.times[-1] > 3, "core waits 3 s for the greeting's audio"
-        assert responses_of(heard.events) == (["response-1"], ["response-1"])
+        started, done = responses_of(heard.events)
+        assert len(started) == 1
+        assert started == done
 
     virtually(body, faults=Faults(silent=True))
 

@@ -62,8 +62,9 @@ class ElevenLabsConvai(RealtimeEngine):
     connection cannot be parked; it has no session to resume, so a lost one is made anew and told what was said.
     """
 
-    def __init__(self, config: ElevenLabsConvaiConfig, context: ProviderContext | None = None) -> None:
+    def __init__(self, config: ElevenLabsConvaiConfig, context: ProviderContext) -> None:
         self._config = config
+        self._environment = context.environment
         self._formats = (MULAW_8K, MULAW_8K)
         self._socket: ClientConnection | None = None
         self._reader: ConversationReader | None = None
@@ -131,7 +132,8 @@ class ElevenLabsConvai(RealtimeEngine):
             self._format(metadata, "user_input_audio_format"),
             self._format(metadata, "agent_output_audio_format"),
         )
-        self._reader = ConversationReader(session, self._formats[1], asyncio.get_running_loop().time())
+        now, name = asyncio.get_running_loop().time(), self._environment.new_id("response")
+        self._reader = ConversationReader(session, self._formats[1], now, name)
         self._ready = True
 
     async def _metadata(self, socket: ClientConnection) -> Mapping[str, Any]:

@@ -57,17 +57,22 @@ class _Response:
 class ConversationReader:
     """One conversation. Times are seconds of one clock that never goes back.
 
+    `name` begins the ids of its responses, which have to differ from those of every other conversation of the call.
+
     Attributes:
         calls: the tool calls that wait for a result.
         ends_call: the agent has ended the conversation, and the call's own tool was called to end the call.
         reason: why the vendor is about to close, in its own word; "" while it is not.
     """
 
-    def __init__(self, session: RealtimeSession, gives: AudioFormat, now: float) -> None:
+    def __init__(
+        self, session: RealtimeSession, gives: AudioFormat, now: float, name: str = "response"
+    ) -> None:
         self.calls: dict[str, None] = {}
         self.ends_call = False
         self.reason = ""
         self._session = session
+        self._name = name
         self._gives = gives
         self._billed_until = now
         self._open: _Response | None = None
@@ -124,9 +129,11 @@ class ConversationReader:
             yield from self._done("completed", now)
 
     def end(self, now: float, *, orderly: bool) -> Iterator[RealtimeEvent]:
-        """The socket is closed: an open response is as complete as the close was orderly."""
-        status: ResponseStatus = "completed" if orderly else "failed"
-        yield from self._done(status, now, "" if orderly else self.reason or "connection lost")
+        """The socket is closed. What came is passed on; a response that was under way is over only by an orderly end."""
+        if orderly:
+            yield from self._done("completed", now)
+        while self._kept:
+            yield self._heard(self._kept.popleft()[1])
 
     # -- the agent
 
@@ -202,7 +209,7 @@ class ConversationReader:
         fields = part(message, "user_transcription_event")
         said, event_id = text(fields, "user_transcript").strip(), number(fields, "event_id")
         if said:
-            item = f"user-{event_id}" if event_id is not None else None
+            item = f"{self._name}-user-{event_id}" if event_id is not None else None
             yield RealtimeEvent("transcript_input", text=said, final=True, item_id=item)
 
     def _tool_call(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
@@ -224,7 +231,7 @@ class ConversationReader:
             yield RealtimeEvent("function_call", call=call, response_id=self._open.id)
             return
         self._responses += 1
-        response = f"response-{self._responses}"
+        response = f"{self._name}-{self._responses}"
         yield RealtimeEvent("response_started", response_id=response, item_id=response)
         yield RealtimeEvent("function_call", call=call, response_id=response)
         yield RealtimeEvent("response_done", response_id=response, status="completed")
@@ -257,7 +264,7 @@ class ConversationReader:
         if self._open is not None:
             return
         self._responses += 1
-        self._open = _Response(f"response-{self._responses}", now)
+        self._open = _Response(f"{self._name}-{self._responses}", now)
         yield RealtimeEvent("response_started", response_id=self._open.id, item_id=self._open.id)
 
     def _done(self, status: ResponseStatus, now: float, detail: str = "") -> Iterator[RealtimeEvent]:

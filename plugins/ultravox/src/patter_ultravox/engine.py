@@ -109,7 +109,8 @@ class Ultravox(RealtimeEngine):
             socket.transport.abort()
             raise self._lost("the engine was closed while it was connecting")
         self._socket = socket
-        self._reader = CallReader(self._formats[1], asyncio.get_running_loop().time())
+        now, name = asyncio.get_running_loop().time(), self._context.environment.new_id("response")
+        self._reader = CallReader(self._formats[1], now, name)
         self._ready = True
 
     async def _create(self, body: dict[str, Any]) -> str:

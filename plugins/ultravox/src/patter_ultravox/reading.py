@@ -53,13 +53,16 @@ class _Response:
 class CallReader:
     """One call. Times are seconds of one clock that never goes back.
 
+    `name` begins the ids of its responses, which have to differ from those of every other call of the engine.
+
     Attributes:
         calls: the tool calls that wait for a result.
     """
 
-    def __init__(self, gives: AudioFormat, now: float) -> None:
+    def __init__(self, gives: AudioFormat, now: float, name: str = "response") -> None:
         self.calls: dict[str, None] = {}
         self._gives = gives
+        self._name = name
         self._billed_until = now
         self._open: _Response | None = None
         self._responses = 0
@@ -130,9 +133,11 @@ class CallReader:
         return RealtimeEvent("audio", audio=audio, response_id=response.id, item_id=response.id)
 
     def end(self, now: float, *, orderly: bool) -> Iterator[RealtimeEvent]:
-        """The socket is closed: an open response is as complete as the close was orderly."""
-        status: ResponseStatus = "completed" if orderly else "failed"
-        yield from self._done(status, now, "" if orderly else "connection lost")
+        """The socket is closed. What came is passed on; a response that was under way is over only by an orderly end."""
+        if orderly:
+            yield from self._done("completed", now)
+        while self._kept:
+            yield self._heard(self._kept.popleft()[1])
 
     # -- data messages
 
@@ -151,7 +156,9 @@ class CallReader:
         elif message.get("role") == "user" and final:
             said = (text(message, "text") or text(message, "delta")).strip()
             if said:
-                yield RealtimeEvent("transcript_input", text=said, final=True, item_id=f"user-{ordinal}")
+                yield RealtimeEvent(
+                    "transcript_input", text=said, final=True, item_id=f"{self._name}-user-{ordinal}"
+                )
 
     def _agent_transcript(
         self, message: Mapping[str, Any], ordinal: int, final: bool, now: float
@@ -200,7 +207,7 @@ class CallReader:
             yield RealtimeEvent("function_call", call=call, response_id=self._open.id)
             return
         self._responses += 1
-        response = f"response-{self._responses}"
+        response = f"{self._name}-{self._responses}"
         yield RealtimeEvent("response_started", response_id=response, item_id=response)
         yield RealtimeEvent("function_call", call=call, response_id=response)
         yield RealtimeEvent("response_done", response_id=response, status="completed")
@@ -223,7 +230,7 @@ class CallReader:
         if self._open is not None:
             return
         self._responses += 1
-        self._open = _Response(f"response-{self._responses}", now)
+        self._open = _Response(f"{self._name}-{self._responses}", now)
         yield RealtimeEvent("response_started", response_id=self._open.id, item_id=self._open.id)
 
     def _done(self, status: ResponseStatus, now: float, detail: str = "") -> Iterator[RealtimeEvent]:
