@@ -15,12 +15,13 @@ from patter.call.reply_meter import ReplyMeter
 from patter.metrics import (
     CallMetrics,
     InterruptionMetrics,
-    Settings,
     SpeechAnchor,
     STTMetrics,
     TurnMetrics,
     TurnTimes,
     call_metrics,
+    speech_duration_ms,
+    stt_ms,
     turn_metrics,
 )
 
@@ -75,9 +76,9 @@ class TurnMeter:
         self._before_turn = self._last_interruption
         self._detected = self._silent_since = None
         if caller is not None and caller.stt_complete is not None:
-            figures = turn_metrics(turn.number, times, Settings(), last_interruption=self._before_turn)
-            reference = self._around.reference("stt")
-            self._around.emit("stt_metrics", STTMetrics.of(reference, figures))
+            reference, finalised = self._around.reference("stt"), stt_ms(times, self._before_turn)
+            figures = STTMetrics(turn.number, reference, finalised, speech_duration_ms(times))
+            self._around.emit("stt_metrics", figures)
         return turn
 
     def sounds(self, t: float) -> None:

@@ -16,7 +16,14 @@ from patter.metrics.reports import (
     TTSMetrics,
 )
 from patter.metrics.speech import CallerTimes, SpeechAnchor
-from patter.metrics.turns import COMPONENTS, TurnMetrics, TurnTimes, turn_metrics
+from patter.metrics.turns import (
+    COMPONENTS,
+    TurnMetrics,
+    TurnTimes,
+    speech_duration_ms,
+    stt_ms,
+    turn_metrics,
+)
 
 __all__ = [
     "COMPONENTS",
@@ -39,5 +46,7 @@ __all__ = [
     "call_metrics",
     "distribution",
     "percentile",
+    "speech_duration_ms",
+    "stt_ms",
     "turn_metrics",
 ]

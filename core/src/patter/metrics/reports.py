@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from patter.metrics.turns import TurnMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +65,6 @@ class STTMetrics:
     provider: str
     stt_ms: float | None
     audio_duration: float | None = None
-
-    @classmethod
-    def of(cls, provider: str, figures: TurnMetrics) -> STTMetrics:
-        """From the figures of a turn that begins."""
-        return cls(figures.turn, provider, figures.stt_ms, figures.user_speech_duration_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,25 +168,19 @@ def turn_metrics(
 ) -> TurnMetrics:
     """The figures of a turn that is over. `last_interruption` is that before the turn, in s of the call's clock."""
     caller = times.caller
-    after_interruption = (
-        caller is not None
-        and last_interruption is not None
-        and abs(caller.turn_start - last_interruption) <= AFTER_INTERRUPTION_S
-    )
     stt_complete = None if caller is None else caller.stt_complete
-    stt = _ms(times.base, stt_complete)
     endpoint = _ms(times.end_of_speech, times.committed)
     ttft = _ms(stt_complete, times.first_token)
     tts = _ms(_first(times.first_sentence, times.llm_complete), times.tts_first_byte)
-    if after_interruption:
-        stt, endpoint = 0.0, None
+    if _after_interruption(times, last_interruption):
+        endpoint = None
     from_text = _first(times.first_token, times.first_sentence, times.llm_complete)
     return TurnMetrics(
         turn=turn,
         kind=kind,
         interrupted=interrupted,
-        stt_ms=stt,
-        user_speech_duration_ms=_ms(times.turn_start, times.end_of_speech),
+        stt_ms=stt_ms(times, last_interruption),
+        user_speech_duration_ms=speech_duration_ms(times),
         endpoint_ms=endpoint,
         llm_ttft_ms=ttft,
         llm_total_ms=_ms(stt_complete, times.llm_complete),
@@ -199,6 +193,24 @@ def turn_metrics(
         has_end_of_speech=caller is None or caller.end_of_speech is not None,
         breakdown=breakdown(times, settings),
     )
+
+
+def stt_ms(times: TurnTimes, last_interruption: float | None) -> float | None:
+    """From the end of speech to the final; 0 for a turn that began with an interruption (MX-01, MX-04)."""
+    if _after_interruption(times, last_interruption):
+        return 0.0
+    return None if times.caller is None else _ms(times.base, times.caller.stt_complete)
+
+
+def speech_duration_ms(times: TurnTimes) -> float | None:
+    """From the start of the turn to the end of speech; None without that signal (MX-01)."""
+    return _ms(times.turn_start, times.end_of_speech)
+
+
+def _after_interruption(times: TurnTimes, last_interruption: float | None) -> bool:
+    if times.caller is None or last_interruption is None:
+        return False
+    return abs(times.caller.turn_start - last_interruption) <= AFTER_INTERRUPTION_S
 
 
 def _response(endpoint: float | None, ttft: float | None, tts: float | None) -> float | None:

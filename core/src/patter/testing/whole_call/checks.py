@@ -31,6 +31,8 @@ QUIET_S = 3.0
 WAITS_FOR_KEYS = ("the application said goodbye",)
 #: an answered call whose media does not come has failed after this, in s
 MEDIA_TIMEOUT_S = 10.0
+#: figures are rounded to tenths, of which a breakdown adds up nine, in ms
+MEASURE_MS = 1.0
 
 
 def problems(call: PlayedCall) -> list[Problem]:
@@ -157,6 +159,27 @@ def nothing_was_stuck(call: PlayedCall) -> Iterator[str]:
             yield f"{summary.metrics['stuck_repairs']} repairs"
 
 
+def turns_are_measured(call: PlayedCall) -> Iterator[str]:
+    """Each turn is in the call's figures once, and what the caller waited for adds up to when the agent was heard."""
+    figures = call.summaries[0].latency if call.summaries else None
+    if figures is None:
+        return
+    reports = {report.turn: (t, report) for t, report in call.record.turns}
+    if [turn.turn for turn in figures.turns] != list(reports):
+        yield f"turns {[turn.turn for turn in figures.turns]} were measured, {list(reports)} ended"
+    started = {start.reply: t for t, start in call.record.started}
+    for turn in figures.turns:
+        result = turn.breakdown
+        if abs(sum(part.ms for part in result.parts) - result.total_ms) > MEASURE_MS:
+            yield f"the parts of turn {turn.turn} do not add up: {result}"
+        ended, _ = reports.get(turn.turn, (0.0, None))
+        until = call.record.first_sent.get(turn.turn, ended) if result.heard else ended
+        since_start = (until - started.get(turn.turn, until)) * 1000
+        after = sum(part.ms for part in result.parts if part.name not in ("endpointing", "stt"))
+        if abs(after - since_start) > MEASURE_MS:
+            yield f"turn {turn.turn} took {since_start} ms from its commit, of which {after} are told: {result}"
+
+
 def goodbye_is_heard(call: PlayedCall) -> Iterator[str]:
     """CC-11: what the agent had begun to say goes on to its end, whoever speaks meanwhile."""
     record = call.record
@@ -201,4 +224,5 @@ SESSION_CHECKS = (
     goodbye_is_heard,
     keys_are_heard,
     nothing_was_stuck,
+    turns_are_measured,
 )
