@@ -41,9 +41,9 @@ class BargeInSettings:
     has_vad: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Interruption:
-    """A pending interruption that came to its end. `overlap_start` is stamped once, at the speech start (BI-16)."""
+    """A pending interruption that came to its end; nobody changes it. `overlap_start` is stamped once, at the speech start (BI-16)."""
 
     outcome: Literal["confirmed", "unconfirmed", "rejected"]
     transcript: str

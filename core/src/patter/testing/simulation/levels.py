@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from patter.testing.simulation.draw import Script
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Played:
     """What came of one call. `virtual_s` is how long it lasted; `trace` is there when it was asked for."""
 
@@ -52,8 +52,8 @@ class Level(Protocol):
     def play(self, script: Script, *, trace: bool = False) -> Played:
         """Play it; the same script always comes out the same."""
 
-    def measure(self, script: Script, now: Callable[[], float], cost: Cost) -> None:
-        """Add what this call costs."""
+    def measure(self, seed: int, now: Callable[[], float], cost: Cost) -> None:
+        """Add what the call of a seed costs."""
 
 
 StageMaker = Callable[["Script"], Stage]
@@ -81,7 +81,7 @@ class MachinesLevel:
         stage.release()
         return played
 
-    def measure(self, script: Script, now: Callable[[], float], cost: Cost) -> None:
+    def measure(self, seed: int, now: Callable[[], float], cost: Cost) -> None:
         """Nothing to compare it with."""
 
 

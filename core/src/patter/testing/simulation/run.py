@@ -196,7 +196,7 @@ def _play_batch(span: _Span) -> _Batch:
             if played.problems:
                 broken.append(seed)
             if (seed - span.first) % MEASURED == 0:
-                level.measure(level.draw(seed), SystemClock().monotonic, cost)
+                level.measure(seed, SystemClock().monotonic, cost)
     return _Batch(span.calls, tuple(broken), events, digest.digest(), virtual_s, cost)
 
 

@@ -102,8 +102,9 @@ class WholeLevel:
         self._seeds.add(script.seed)
         return self._exchange
 
-    def measure(self, script: Script, now: Callable[[], float], cost: Cost) -> None:
+    def measure(self, seed: int, now: Callable[[], float], cost: Cost) -> None:
         """Play it once more against the clock, then only pass its messages on."""
+        script = self.draw(seed)
         self._exchange = Exchange(self._far_ends)
         self._seeds.clear()
         began = now()
