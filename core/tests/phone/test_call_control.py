@@ -12,6 +12,7 @@ from outgoing import GREETING, Outgoing, agent
 
 from patter import Agent, hookimpl
 from patter.audio.formats import MULAW_8K
+from patter.call.call import NOBODY_ANSWERED
 from patter.errors import CallGoneError, InputError, ProviderError
 from patter.providers.carrier import CallStatus
 from patter.testing import CallTool, Reply
@@ -420,6 +421,54 @@ async def test_a_cold_transfer_is_recorded_as_one(
     assert (record.status, record.reason) == (CallStatus.COMPLETED, "transferred")
     assert call.call.is_transferred
     assert call.carrier.hung_up == []
+
+
+# -- warm transfers
+
+SUMMARY = "Ms Lee, about order 5512."
+
+
+@pytest.mark.behaviour("CC-12")
+async def test_a_warm_transfer_gives_the_carrier_the_words_and_is_recorded_as_one(
+    phone: Any, simcall: Any
+) -> None:
+    await phone.start(agent(), port=0)
+    async with simcall() as call:
+        await call.agent_says(GREETING)
+        await call.call.transfer(OTHER, summary=f"  {SUMMARY} ", failure_message="Nobody is here.")
+        summary = await call.ended()
+    assert call.carrier.transferred == [(call.carrier_call_id, OTHER)]
+    assert call.carrier.summaries == [(SUMMARY, "Nobody is here.")]
+    assert (summary.outcome, summary.reason) == (CallStatus.COMPLETED, "transferred")
+    assert call.carrier.hung_up == []
+    async with simcall() as second:
+        await second.call.transfer(OTHER, summary=SUMMARY)
+        await second.ended()
+    assert second.carrier.summaries[-1] == (SUMMARY, NOBODY_ANSWERED)
+
+
+async def test_a_carrier_without_warm_transfers_hands_the_caller_over_all_the_same(
+    phone: Any, simcall: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await phone.start(agent(), port=0)
+    limit(phone, transfers=("cold",))
+    async with simcall() as call:
+        await call.call.transfer(OTHER, summary=SUMMARY)
+        await call.ended()
+    assert (call.carrier.transferred, call.carrier.summaries) == ([(call.carrier_call_id, OTHER)], [])
+    assert "fake has no warm transfers; the summary is not told" in caplog.text
+    assert SUMMARY not in caplog.text
+
+
+async def test_a_warm_transfer_keeps_to_the_lists_and_to_its_length(simcall: Any) -> None:
+    async with simcall(transfer_allowed_numbers=(OTHER,)) as call:
+        with pytest.raises(InputError, match="may not be transferred"):
+            await call.call.transfer("+4930123456", summary=SUMMARY)
+        for words in ({"summary": "x" * 1001}, {"summary": SUMMARY, "failure_message": "x" * 1001}):
+            with pytest.raises(InputError, match="1000 at most"):
+                await call.call.transfer(OTHER, **words)
+        assert not call.call.is_transferred
+    assert (call.carrier.transferred, call.carrier.summaries) == ([], [])
 
 
 # -- recording

@@ -188,7 +188,7 @@ def test_the_record_declares_what_the_carrier_does_and_its_parts_can_be_loaded()
     assert (record.name, record.kind) == ("twilio", "carrier")
     assert (record.marks, record.clear, record.machine_detection, record.speaks) == (True, True, True, True)
     assert (record.dtmf_out, record.recording, record.sip) == (False, True, True)
-    assert record.transfers == ("cold",)
+    assert record.transfers == ("cold", "warm")
     assert (record.default_ring_s, record.billing_increment_s) == (60.0, 60)
     for reference in (record.factory, record.config, record.simulator):
         module, _, name = str(reference).partition(":")
@@ -209,6 +209,8 @@ def test_routes_are_below_the_carriers_name() -> None:
             "/webhooks/twilio/voice",
             "/webhooks/twilio/status",
             "/webhooks/twilio/amd",
+            "/webhooks/twilio/whisper",
+            "/webhooks/twilio/transferred",
             "/ws/twilio/{token}",
             "/ws/twilio",
             "/health",

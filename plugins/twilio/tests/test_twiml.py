@@ -63,6 +63,32 @@ def test_dial(destination: str) -> None:
     assert canonical(twiml.dial(destination, ring_timeout_s=20)) == canonical(expected)
 
 
+@pytest.mark.parametrize("destination", ["+15550001234", "sip:desk@pbx.example.com"])
+def test_dial_with_a_whisper(destination: str) -> None:
+    whisper, after = "https://voice.example.com/w?transfer=t&x=1", "https://voice.example.com/a?transfer=t"
+    expected, dial = VoiceResponse(), Dial(timeout=30, action=after, method="POST")
+    if destination.startswith("sip:"):
+        dial.sip(destination, url=whisper, method="POST")
+    else:
+        dial.number(destination, url=whisper, method="POST")
+    expected.append(dial)
+
+    document = twiml.dial(destination, ring_timeout_s=30, whisper_url=whisper, after_url=after)
+
+    assert canonical(document) == canonical(expected)
+
+
+@pytest.mark.parametrize(("voice", "language"), [(None, None), ("Polly.Joanna", "en-GB")])
+def test_say(voice: str | None, language: str | None) -> None:
+    expected = VoiceResponse()
+    expected.say("Ann <Lee> & her order", voice=voice, language=language)
+
+    assert canonical(twiml.say("Ann <Lee> & her order", voice=voice, language=language)) == canonical(
+        expected
+    )
+    assert canonical(twiml.say(" \x00")) == canonical(VoiceResponse())
+
+
 HOSTILE = st.text(max_size=200) | st.sampled_from(
     ['"/><Hangup/>', "</Say><Dial>+1900</Dial><Say>", "]]>", "&#x0;", "\ud800", "<!-- -->", "a\x00b\x1bc"]
 )
@@ -81,6 +107,13 @@ def test_no_text_adds_a_verb_or_an_attribute(text: str) -> None:
     dial = ElementTree.fromstring(twiml.dial(text, ring_timeout_s=20))
     assert [element.tag for element in dial.iter()][:2] == ["Response", "Dial"]
     assert len(list(dial.iter())) == 3
+
+    warm = ElementTree.fromstring(twiml.dial(text, ring_timeout_s=20, whisper_url=text, after_url=text))
+    assert len(list(warm.iter())) == 3
+    assert set(warm[0].attrib) <= {"timeout", "action", "method"}
+
+    whisper = ElementTree.fromstring(twiml.say(text))
+    assert [element.tag for element in whisper.iter()] in (["Response", "Say"], ["Response"])
 
 
 @given(st.text("a&<\u4e2d", max_size=40).map(lambda text: text * 200))

@@ -11,6 +11,7 @@ from patter.audio.dtmf import check_keys
 from patter.call.events import EventStream
 from patter.call.transfer_policy import TransferPolicy
 from patter.call.types import ConversationState
+from patter.errors import InputError
 from patter.metrics.cost_meter import CallMeter
 from patter.plugins import Scope
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+#: what a caller hears whom nobody takes in a warm transfer
+NOBODY_ANSWERED = "Sorry, nobody can take your call right now. Goodbye."
+#: the longest text that is spoken in a transfer, in characters
+LONGEST_MESSAGE = 1000
 
 
 class MediaControl(Protocol):
@@ -62,7 +68,7 @@ class CarrierLeg(Protocol):
     def sip(self) -> bool:
         """Whether it reaches SIP addresses."""
 
-    async def transfer(self, number: str) -> bool:
+    async def transfer(self, number: str, summary: str, failure_message: str) -> bool:
         """Connect the caller to another number; False when the carrier cannot, or the caller is gone."""
 
     async def send_dtmf(self, digits: str, delay_ms: int) -> bool:
@@ -209,20 +215,29 @@ class Call:
             self.is_hung_up = False
             raise
 
-    async def transfer(self, number: str) -> None:
+    async def transfer(
+        self, number: str, *, summary: str = "", failure_message: str = NOBODY_ANSWERED
+    ) -> None:
         """Hand the caller over to another number; the media ends.
 
-        Where the carrier cannot, that is logged and nothing happens (CC-08). Raises `InputError` for a number that is
-        none, or that the agent's `transfer_allowed_numbers` and `transfer_allowed_prefixes` do not allow (CC-10), and
-        `ProviderError` when the carrier does not do it.
+        With a `summary` the transfer is a warm one: whoever answers hears it before the two are connected, and a caller
+        whom nobody takes hears `failure_message` before the hang-up. A carrier without warm transfers hands the caller
+        over without it, which is logged.
+
+        Where the carrier cannot transfer, that is logged and nothing happens (CC-08). Raises `InputError` for a number
+        that is none, that the agent's `transfer_allowed_numbers` and `transfer_allowed_prefixes` do not allow (CC-10),
+        or a summary or message of over 1000 characters, and `ProviderError` when the carrier does not do it.
         """
+        for name, text in (("summary", summary), ("failure_message", failure_message)):
+            if len(text) > LONGEST_MESSAGE:
+                raise InputError(f"transfer: {name} has {len(text)} characters; {LONGEST_MESSAGE} at most")
         if self._leg is None or self.ended:
             return
         number = self.transfer_policy().check(number)
         # Before the carrier is asked: the stream may stop before the answer is here (CC-12).
         self.is_transferred = True
         try:
-            self.is_transferred = await self._leg.transfer(number)
+            self.is_transferred = await self._leg.transfer(number, summary.strip(), failure_message)
         except Exception:
             self.is_transferred = False
             raise

@@ -268,6 +268,16 @@ class Carrier(ABC):
     async def transfer(self, carrier_call_id: str, number: str) -> None:
         """Cold transfer: connect the caller to `number`, which ends the media stream. Raises `CallGoneError`."""
 
+    async def transfer_warm(
+        self, carrier_call_id: str, number: str, summary: str, failure_message: str
+    ) -> None:
+        """Warm transfer: hold the caller, dial `number`, speak `summary` to who answers, and connect the two.
+
+        Called only where the record's `transfers` has "warm". It ends the media stream. A caller whom nobody takes hears
+        `failure_message` before the hang-up (CC-12). Raises `CallGoneError`, `ProviderError`.
+        """
+        raise NotImplementedError
+
     async def send_dtmf(self, carrier_call_id: str, digits: str, delay_ms: int) -> bool:
         """Press keys towards the caller; False where the carrier cannot, and core plays their tones (CC-09)."""
         return False

@@ -38,13 +38,24 @@ class CarrierCallLeg:
             except CallGoneError:
                 return
 
-    async def transfer(self, number: str) -> bool:
-        """Connect the caller to another number; False when the carrier cannot, or the caller is gone."""
+    async def transfer(self, number: str, summary: str, failure_message: str) -> bool:
+        """Connect the caller to another number; False when the carrier cannot, or the caller is gone.
+
+        With a summary the transfer is a warm one; where the carrier has none the caller is handed over without it.
+        """
         if not self._record.transfers:
             self._lacks("transfer calls")
             return False
+        call_id, warm = self._call.carrier_call_id, bool(summary) and "warm" in self._record.transfers
+        if summary and not warm:
+            logger.warning(
+                "call %s: %s has no warm transfers; the summary is not told", self._call.id, self._record.name
+            )
         try:
-            await self._carrier.transfer(self._call.carrier_call_id, number)
+            if warm:
+                await self._carrier.transfer_warm(call_id, number, summary, failure_message)
+            else:
+                await self._carrier.transfer(call_id, number)
         except CallGoneError:
             return False
         return True

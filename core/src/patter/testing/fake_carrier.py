@@ -138,6 +138,7 @@ class FakeCarrier(Carrier):
         dialled: the calls that Patter asked for.
         hung_up: the carrier's ids of the calls that Patter ended.
         transferred: the carrier's id and the number of each transfer.
+        summaries: of each warm transfer what the human is told, and the caller whom nobody takes.
         spoken: the carrier's id and the text of each message that it spoke with its own voice.
         keys: the carrier's id and the digits of each `send_dtmf`.
         recorded: the carrier's ids of the calls that it was asked to record.
@@ -159,6 +160,7 @@ class FakeCarrier(Carrier):
         self.dialled: list[Dialled] = []
         self.hung_up: list[str] = []
         self.transferred: list[tuple[str, str]] = []
+        self.summaries: list[tuple[str, str]] = []
         self.spoken: list[tuple[str, str]] = []
         self.keys: list[tuple[str, str]] = []
         self.recorded: list[str] = []
@@ -221,6 +223,13 @@ class FakeCarrier(Carrier):
             raise CallGoneError(f"call {carrier_call_id} has ended")
         self.transferred.append((carrier_call_id, number))
         self._end(carrier_call_id, "transferred")
+
+    async def transfer_warm(
+        self, carrier_call_id: str, number: str, summary: str, failure_message: str
+    ) -> None:
+        """Note what is to be said, and connect the caller elsewhere. Raises `CallGoneError`."""
+        await self.transfer(carrier_call_id, number)
+        self.summaries.append((summary, failure_message))
 
     async def send_dtmf(self, carrier_call_id: str, digits: str, delay_ms: int) -> bool:
         """Note the keys."""

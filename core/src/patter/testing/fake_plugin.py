@@ -39,7 +39,7 @@ def patter_register_carrier() -> Iterable[CarrierRecord]:
             marks=True,
             clear=True,
             dtmf_out=True,
-            transfers=("cold",),
+            transfers=("cold", "warm"),
             recording=True,
             machine_detection=True,
             sip=True,

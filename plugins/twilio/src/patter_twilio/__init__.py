@@ -24,7 +24,7 @@ def patter_register_carrier() -> list[CarrierRecord]:
             description="Twilio Programmable Voice and Media Streams",
             marks=True,
             clear=True,
-            transfers=("cold",),
+            transfers=("cold", "warm"),
             recording=True,
             machine_detection=True,
             sip=True,

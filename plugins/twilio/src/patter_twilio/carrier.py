@@ -22,11 +22,14 @@ from patter_twilio.billing import bill_of
 from patter_twilio.config import TwilioConfig
 from patter_twilio.media import TwilioMedia
 from patter_twilio.rest import TwilioRest
+from patter_twilio.transfers import WarmTransfer, WarmTransfers
 from patter_twilio.webhooks import TwilioWebhooks
 
 _DESTINATION = re.compile(r"\+[1-9][0-9]{1,14}|sips?:[A-Za-z0-9._~%!$&'*+=-]+@[A-Za-z0-9.:;=\[\]_-]+")
 #: What Twilio takes for `Timeout`, in seconds.
 _LONGEST_RING_S = 600
+#: For how long after the ringing what is said in a warm transfer is kept, in seconds.
+WHISPER_S = 300.0
 
 
 class TwilioCarrier(Carrier):
@@ -35,7 +38,8 @@ class TwilioCarrier(Carrier):
     def __init__(self, config: TwilioConfig, context: ProviderContext) -> None:
         self._config = config
         self._rest = TwilioRest(config)
-        self._webhooks = TwilioWebhooks(config)
+        self._transfers = WarmTransfers()
+        self._webhooks = TwilioWebhooks(config, self._transfers)
         self._host: CarrierHost | None = None
 
     def audio_format(self) -> AudioFormat:
@@ -47,7 +51,10 @@ class TwilioCarrier(Carrier):
         return TwilioMedia()
 
     def webhooks(self) -> Mapping[str, WebhookHandler]:
-        """``voice`` for the document of a call, ``status`` for its progress, ``amd`` for who answered."""
+        """``voice`` for the document of a call, ``status`` for its progress, ``amd`` for who answered.
+
+        ``whisper`` and ``transferred`` for what is said in a warm transfer, and after it.
+        """
         return self._webhooks.handlers()
 
     def attach(self, host: CarrierHost) -> None:
@@ -79,6 +86,32 @@ class TwilioCarrier(Carrier):
         _require_destination(number)
         document = twiml.dial(number, ring_timeout_s=self._config.transfer_ring_timeout_s)
         await self._rest.update_call(carrier_call_id, [("Twiml", document)])
+
+    async def transfer_warm(
+        self, carrier_call_id: str, number: str, summary: str, failure_message: str
+    ) -> None:
+        """Connect the caller, who hears it ring, once whoever answers has heard `summary`. Raises the same."""
+        _require_destination(number)
+        if self._host is None:
+            raise ConfigError("Twilio cannot transfer before the phone serves: it has no address to ask at")
+        host, ring_s = self._host, self._config.transfer_ring_timeout_s
+        transfer_id = host.environment.new_id("transfer")
+        now = host.environment.clock.monotonic()
+        # While the two talk nothing of it is needed any more: it may be forgotten then.
+        self._transfers.add(
+            transfer_id, WarmTransfer(summary, failure_message, now + ring_s + WHISPER_S), now
+        )
+        document = twiml.dial(
+            number,
+            ring_timeout_s=ring_s,
+            whisper_url=host.webhook_url("whisper", transfer=transfer_id),
+            after_url=host.webhook_url("transferred", transfer=transfer_id),
+        )
+        try:
+            await self._rest.update_call(carrier_call_id, [("Twiml", document)])
+        except BaseException:
+            self._transfers.take(transfer_id)
+            raise
 
     async def start_recording(self, carrier_call_id: str) -> None:
         """Record caller and agent, each on a channel of its own; Twilio keeps the recording."""

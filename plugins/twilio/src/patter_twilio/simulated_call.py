@@ -11,11 +11,13 @@ from xml.etree import ElementTree
 
 import aiohttp
 
+from patter_twilio.simulated_dial import SPEECH_S_PER_CHARACTER, SimulatedDial
 from patter_twilio.simulated_playback import Played
 from patter_twilio.simulated_stream import SimulatedStream, StreamFaults, StreamIds
 from patter_twilio.simulated_terms import (
     CallbackFaults,
     CallDetails,
+    Callee,
     CallPlan,
     Form,
     Line,
@@ -25,8 +27,6 @@ from patter_twilio.simulated_terms import (
 
 #: How long Twilio waits for the answer to a webhook, in seconds.
 WEBHOOK_TIMEOUT_S = 15.0
-#: Time that a spoken message takes, in seconds a character.
-SPEECH_S_PER_CHARACTER = 0.06
 TERMINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 
 
@@ -48,7 +48,7 @@ class SimulatedCall:
         self.events: list[tuple[float, str]] = []
         self.errors: list[int] = []
         self.spoken: list[str] = []
-        self.dialled: list[str] = []
+        self.dials: list[SimulatedDial] = []
         self.recordings: list[SimulatedRecording] = []
         self.streams: list[SimulatedStream] = []
         self.answered_by: str | None = None
@@ -77,6 +77,11 @@ class SimulatedCall:
     def stream(self) -> SimulatedStream | None:
         """The latest media stream."""
         return self.streams[-1] if self.streams else None
+
+    @property
+    def dialled(self) -> list[str]:
+        """The numbers that the caller was to be connected to."""
+        return [number for dial in self.dials for number in dial.numbers]
 
     @property
     def heard(self) -> list[tuple[float, bytes]]:
@@ -134,7 +139,16 @@ class SimulatedCall:
         if self._life is not None:
             await asyncio.wait({self._life})
 
-    # -- for the simulator
+    # -- for the simulator and its parts
+
+    @property
+    def transferee(self) -> Callee:
+        """What happens at the other end of a transfer."""
+        return self._line.transferee
+
+    def new_sid(self, prefix: str) -> str:
+        """A fresh SID."""
+        return self._line.new_sid(prefix)
 
     def begin(self, life: Callable[[SimulatedCall], Awaitable[None]]) -> None:
         """Start the call's life in a task of its own."""
@@ -158,7 +172,7 @@ class SimulatedCall:
         """Record from now on."""
         recording = SimulatedRecording(self._line.new_sid("RE"), self._loop.time(), channels, track)
         self.recordings.append(recording)
-        self._note("recording")
+        self.note("recording")
         return recording
 
     def redirect(self, document: str | None) -> None:
@@ -198,8 +212,7 @@ class SimulatedCall:
             either: set[asyncio.Future[Any]] = {running, self._redirected}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not self._redirected.done():
-                await running
-                return None
+                return await running
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -210,7 +223,7 @@ class SimulatedCall:
     async def end(self, status: str) -> None:
         """Take a final status and report it."""
         self.ended_t = self._loop.time()
-        self._note(f"ended {status}")
+        self.note(f"ended {status}")
         await self.report(status)
         await self._flush()
 
@@ -277,33 +290,34 @@ class SimulatedCall:
             ("AnsweredBy", answered_by),
             ("MachineDetectionDuration", str(round(delay_s * 1000))),
         ]
-        await self._post(self.plan.amd_callback, form)
+        await self.post(self.plan.amd_callback, form)
 
     # -- inside
 
-    def _note(self, event: str) -> None:
+    def note(self, event: str) -> None:
+        """Keep that something happened."""
         self.events.append((self._loop.time(), event))
 
     def _pick_up(self) -> None:
         if self.answered_t is None:
             self.answered_t = self._loop.time()
             self.status = "in-progress"
-            self._note("answered")
+            self.note("answered")
 
     async def _flush(self) -> None:
         held, self._held = self._held[::-1], []
         for form in held:
             for _ in range(2 if self._callback_faults.duplicate else 1):
-                await self._post(self.plan.status_callback, form)
+                await self.post(self.plan.status_callback, form)
 
-    async def _post(self, url: str, form: Form) -> str | None:
+    async def post(self, url: str, form: Form) -> str | None:
         """Post to a webhook; None, and an error noted, unless it answers with 2xx in time."""
         try:
             async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
                 status, body = await self._line.post(url, form)
         except (TimeoutError, aiohttp.ClientError):
             status, body = 0, ""
-        self._note(f"posted {urlsplit(url).path} {status}")
+        self.note(f"posted {urlsplit(url).path} {status}")
         if 200 <= status < 300:
             return body
         self.errors.append(11200)
@@ -312,37 +326,42 @@ class SimulatedCall:
     async def _fetch(self) -> str | None:
         for url in (self.plan.url, self.plan.fallback_url):
             if url:
-                document = await self._post(url, self.form())
+                document = await self.post(url, self.form())
                 if document is not None:
                     return document
         return None
 
-    async def _carry_out(self, document: str) -> None:
+    async def _carry_out(self, document: str) -> str | None:
+        """Carry out a document; the one that it says to go on with, or None."""
         try:
             verbs = list(ElementTree.fromstring(document))
         except ElementTree.ParseError:
             self.errors.append(12100)
-            return
+            return None
         for verb in verbs:
             if verb.tag == "Reject" and self.answered_t is None:
                 await self.end("busy" if verb.get("reason") == "busy" else "no-answer")
-                return
+                return None
             self._pick_up()
             if verb.tag == "Hangup":
-                return
+                return None
             if verb.tag == "Say":
                 self.spoken.append(verb.text or "")
                 await asyncio.sleep(len(verb.text or "") * SPEECH_S_PER_CHARACTER)
             elif verb.tag == "Pause":
                 await asyncio.sleep(float(verb.get("length", "1")))
             elif verb.tag == "Dial":
-                self.dialled += [noun.text or "" for noun in verb]
-                self._note("transferred")
-                await self._loop.create_future()
+                dial = SimulatedDial(self, verb)
+                self.dials.append(dial)
+                self.note("transferred")
+                following = await dial.run()
+                if following is not None:
+                    return following
             elif verb.tag == "Connect" and len(verb) == 1 and verb[0].tag == "Stream":
                 await self._connect(verb[0])
             else:
                 self.errors.append(12200)
+        return None
 
     async def _connect(self, element: ElementTree.Element) -> None:
         url = element.get("url", "")
@@ -364,11 +383,11 @@ class SimulatedCall:
         ids = StreamIds(self.details.account_sid, self.sid, self._line.new_sid("MZ"), parameters)
         stream = SimulatedStream(socket, ids, self._stream_faults)
         self.streams.append(stream)
-        self._note("stream started")
+        self.note("stream started")
         self._started.set()
         try:
             await stream.run()
         finally:
-            self._note("stream ended")
+            self.note("stream ended")
         if stream.closed_by_server:
             self.errors.append(31921)

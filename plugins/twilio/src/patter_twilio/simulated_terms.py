@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import aiohttp
 
@@ -17,6 +17,19 @@ class CallbackFaults:
 
     reorder: bool = False
     duplicate: bool = False
+
+
+@dataclass(frozen=True)
+class Callee:
+    """What happens at the other end of a call that the server dials.
+
+    `answered_by` is posted `detection_s` after the answer, where the server asked for machine detection.
+    """
+
+    outcome: Literal["answer", "busy", "no-answer", "failed"] = "answer"
+    rings_s: float = 0.05
+    answered_by: str = "human"
+    detection_s: float = 0.05
 
 
 @dataclass
@@ -66,7 +79,12 @@ class CallDetails:
 
 
 class Line(Protocol):
-    """How a call reaches the server under test; all URLs are public ones."""
+    """How a call reaches the server under test; all URLs are public ones.
+
+    `transferee` is what happens at the other end of a transfer.
+    """
+
+    transferee: Callee
 
     async def post(self, url: str, form: Form) -> tuple[int, str]:
         """Post a signed form; returns status and body. Raises `TimeoutError`, `aiohttp.ClientError`."""

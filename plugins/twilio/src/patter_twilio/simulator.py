@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -24,7 +24,14 @@ from patter_twilio.far_end import TwilioFarEnd
 from patter_twilio.simulated_call import SimulatedCall
 from patter_twilio.simulated_rest import NewCall, RestFault, RestRequest, SimulatedRest
 from patter_twilio.simulated_stream import StreamFaults
-from patter_twilio.simulated_terms import CallbackFaults, CallDetails, CallPlan, Form, SimulatedPrices
+from patter_twilio.simulated_terms import (
+    CallbackFaults,
+    CallDetails,
+    Callee,
+    CallPlan,
+    Form,
+    SimulatedPrices,
+)
 
 __all__ = [
     "CallbackFaults",
@@ -55,19 +62,6 @@ class SimulatedAccount:
 
 
 @dataclass(frozen=True)
-class Callee:
-    """What happens at the other end of a call that the server dials.
-
-    `answered_by` is posted `detection_s` after the answer, where the server asked for machine detection.
-    """
-
-    outcome: Literal["answer", "busy", "no-answer", "failed"] = "answer"
-    rings_s: float = 0.05
-    answered_by: str = "human"
-    detection_s: float = 0.05
-
-
-@dataclass(frozen=True)
 class Faults:
     """How this Twilio misbehaves. `sign` False signs with another key; `sign_port` writes the default port."""
 
@@ -85,6 +79,8 @@ class Simulator:
 
     Attributes:
         far_end: Twilio's end of one media stream, for whole calls in memory.
+        callee: who answers the calls that the server dials.
+        transferee: who answers when a caller is transferred.
         prices: what its calls cost.
     """
 
@@ -102,6 +98,7 @@ class Simulator:
         self.account = account or SimulatedAccount()
         self.faults = faults or Faults()
         self.callee = callee or Callee()
+        self.transferee = Callee()
         self.calls: dict[str, SimulatedCall] = {}
         self.prices = SimulatedPrices()
         self._http = http

@@ -40,11 +40,26 @@ def hangup() -> str:
     return _response("<Hangup/>")
 
 
-def dial(destination: str, *, ring_timeout_s: int) -> str:
-    """Connect the caller to an E.164 number or a SIP URI, and hang up when that conversation ends."""
+def say(message: str, *, voice: str | None = None, language: str | None = None) -> str:
+    """Speak a message and go on with the call; without a message nothing is done."""
+    text = _text(message).strip()
+    if not text:
+        return _response("")
+    attributes = _attributes(voice=voice, language=language)
+    return _response(f"<Say{attributes}>{_cut(text, MAX_LENGTH - 200 - len(attributes))}</Say>")
+
+
+def dial(destination: str, *, ring_timeout_s: int, whisper_url: str = "", after_url: str = "") -> str:
+    """Connect the caller to an E.164 number or a SIP URI, and hang up when that conversation ends.
+
+    With `whisper_url` the document of that address is carried out for who answers, before the two are connected; with
+    `after_url` the call goes on with the document of that address when all is over, or nobody answered.
+    """
     noun = "Sip" if destination.lower().startswith(("sip:", "sips:")) else "Number"
-    target = f"<{noun}>{escape(_text(destination))}</{noun}>"
-    return _response(f"<Dial{_attributes(timeout=str(ring_timeout_s))}>{target}</Dial>")
+    whisper = _attributes(url=whisper_url, method="POST") if whisper_url else ""
+    after = _attributes(action=after_url, method="POST") if after_url else ""
+    target = f"<{noun}{whisper}>{escape(_text(destination))}</{noun}>"
+    return _response(f"<Dial{_attributes(timeout=str(ring_timeout_s))}{after}>{target}</Dial>")
 
 
 def _response(content: str) -> str:

@@ -27,6 +27,7 @@ from patter.providers.carrier import (
 from patter_twilio import twiml
 from patter_twilio.config import TwilioConfig
 from patter_twilio.signature import SignatureCheck
+from patter_twilio.transfers import WarmTransfers
 
 CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
 
@@ -67,14 +68,18 @@ CALLER_FIELDS = (
     "ToCountry",
 )
 
+#: What a caller hears whom nobody took, where it is not known what he was to hear.
+UNTAKEN = "Sorry, nobody can take your call. Goodbye."
+
 _MAX_FIELD = 256
 
 
 class TwilioWebhooks:
     """The webhooks of one account, told to one host."""
 
-    def __init__(self, config: TwilioConfig) -> None:
+    def __init__(self, config: TwilioConfig, transfers: WarmTransfers) -> None:
         self._config = config
+        self._transfers = transfers
         self._check = signature_check(config)
         self._host: CarrierHost | None = None
 
@@ -93,7 +98,13 @@ class TwilioWebhooks:
 
     def handlers(self) -> dict[str, WebhookHandler]:
         """The handlers by name."""
-        return {"voice": self.voice, "status": self.status, "amd": self.machine_detection}
+        return {
+            "voice": self.voice,
+            "status": self.status,
+            "amd": self.machine_detection,
+            "whisper": self.whisper,
+            "transferred": self.transferred,
+        }
 
     def verify(self, request: WebhookRequest) -> None:
         """Check a signature, unless that was turned off.
@@ -148,6 +159,25 @@ class TwilioWebhooks:
         detection = MachineDetection(ANSWERED_BY.get(raw, "unknown"), raw, host.environment.clock.monotonic())
         host.machine_detected(_call_sid(form), detection)
         return WebhookResponse(204)
+
+    async def whisper(self, request: WebhookRequest) -> WebhookResponse:
+        """What is said to the human who answers a warm transfer, before the two are connected."""
+        self._read(request)
+        transfer = self._transfers.get(request.query.get("transfer", ""))
+        summary = transfer.summary if transfer is not None else ""
+        config = self._config
+        document = twiml.say(summary, voice=config.voice, language=config.voice_language)
+        return WebhookResponse(200, document, twiml.CONTENT_TYPE)
+
+    async def transferred(self, request: WebhookRequest) -> WebhookResponse:
+        """A warm transfer is over: the caller is told if nobody took it."""
+        _, form = self._read(request)
+        transfer = self._transfers.take(request.query.get("transfer", ""))
+        talked = form.get("DialCallStatus") == "completed" and form.get("DialBridged") != "false"
+        message = "" if talked else UNTAKEN if transfer is None else transfer.failure_message
+        config = self._config
+        document = twiml.say_and_hangup(message, voice=config.voice, language=config.voice_language)
+        return WebhookResponse(200, document, twiml.CONTENT_TYPE)
 
     def _read(self, request: WebhookRequest) -> tuple[CarrierHost, dict[str, str]]:
         self.verify(request)

@@ -154,6 +154,7 @@ class CarrierConformance(Conformance):
             assert isinstance(record, CarrierRecord)
             declared = {
                 "send_dtmf": record.dtmf_out,
+                "transfer_warm": "warm" in record.transfers,
                 "start_recording": record.recording,
                 "speak_and_hangup": record.speaks,
             }
