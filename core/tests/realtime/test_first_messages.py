@@ -16,11 +16,6 @@ from patter.testing.engine_script import Spoken
 HALF = GREETING_MS // 2 // 100 * 100
 
 
-@pytest.fixture
-def told(phone: Any) -> Told:
-    return Told(phone)
-
-
 def greeted_whole(call: Any) -> None:
     """Every byte of the greeting was heard, without a clear and without a word to the engine against it."""
     assert call.line.clears == []

@@ -22,6 +22,9 @@ class RunningEngine(Protocol):
     def cancel(self, by: str) -> None:
         """Cancel what it is saying by itself."""
 
+    def report(self, event: RealtimeEvent) -> None:
+        """Report an event now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spoken:

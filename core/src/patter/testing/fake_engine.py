@@ -130,6 +130,10 @@ class FakeEngine(RealtimeEngine):
         self._open = False
         self._events.put_nowait(RealtimeEvent("closed", detail=reason))
 
+    def report(self, event: RealtimeEvent) -> None:
+        """Let it report an event now."""
+        self._say(event)
+
     # -- the caller
 
     def send_audio(self, chunk: bytes) -> None:
