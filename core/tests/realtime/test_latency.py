@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,9 +25,7 @@ async def test_an_engines_answer_is_measured_from_where_it_heard_the_caller_end(
         assert result.heard
     answers = figures.turns[1:]
     waits = [
-        (answer.start - caller.end) * 1000
-        for caller, answer in zip(heard, heard[1:], strict=False)
-        if caller.who == "caller"
+        (answer.start - caller.end) * 1000 for caller, answer in pairwise(heard) if caller.who == "caller"
     ]
     for turn, wait in zip(answers, waits, strict=True):
         assert turn.latency_ms is not None

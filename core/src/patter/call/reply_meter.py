@@ -26,7 +26,8 @@ class MeterSurroundings:
         reference: how the provider of a kind is named that is at work now; "" for none.
         settings: the plugins and settings that move the parts of a turn, as they are now.
         providers: who takes part.
-        has_vad: whether a VAD hears the caller.
+        has_vad: whether a VAD, or an engine, hears where the caller's speech begins and ends.
+        has_stt: whether turns are committed on the finals of an STT.
         only_initial_ttfb: `llm_metrics` and `tts_metrics` come once in a turn.
     """
 
@@ -36,6 +37,7 @@ class MeterSurroundings:
     settings: Callable[[], Settings]
     providers: Callable[[], ProviderNames]
     has_vad: bool
+    has_stt: bool = True
     only_initial_ttfb: bool = False
 
 
@@ -59,7 +61,7 @@ class ReplyMeter:
         self._requests = self._sentences = 0
         self._request_at: float | None = None
         self._sentence_at: float | None = None
-        self._hooks_told = times.caller is None or not around.has_vad
+        self._hooks_told = times.caller is None or not (around.has_vad and around.has_stt)
 
     def caller_turn_hooked(self) -> None:
         """The hooks have seen the caller's turn, or never will."""

@@ -64,9 +64,19 @@ class TurnMeter:
         if event == "agent_speech_started":
             self.sounds(t)
         elif event == "transcript_final":
-            self.caller.final(t)
             self.finals += 1
+            if self._around.has_stt:
+                self.caller.final(t)
+        elif not self._around.has_stt:
+            self._engine_hears(event, t)
         return data
+
+    def _engine_hears(self, event: str, t: float) -> None:
+        """An engine hears the caller itself; what it has understood is known at some time, perhaps after its answer."""
+        if event == "user_speech_started":
+            self.caller.speech_started(t)
+        elif event == "user_speech_ended":
+            self.caller.speech_ended(t)
 
     def begun(self, start: StartReply, t: float) -> ReplyMeter:
         """A turn begins: the caller's is committed, or the agent speaks of its own account."""

@@ -43,7 +43,8 @@ class TurnSettings:
 
     def now(self) -> Settings:
         """What moves the parts of a turn that ends now."""
-        vad, stt, llm, tts = (self.reference(kind) for kind in ("vad", "stt", "llm", "tts"))
+        vad = self.reference("vad")
+        (stt, hears), (llm, thinks), (tts, speaks) = (self._maker(kind) for kind in ("stt", "llm", "tts"))
         silence_ms = self._parts["vad"].silence_ms if "vad" in self._parts else 0.0
         endpointing: dict[str, tuple[str, str]] = {
             "vad": (vad, "min_silence_ms"),
@@ -52,16 +53,22 @@ class TurnSettings:
         }
         parts: dict[PartName, tuple[str, str]] = {
             "endpointing": endpointing[self._plan.turn_end],
-            "stt": (stt, "stt"),
+            "stt": (stt, hears),
             "hooks": (", ".join(self._hook_names()), "pipeline"),
             "tools": ("", "tools"),
-            "llm_first_token": (llm, "llm"),
+            "llm_first_token": (llm, thinks),
             "first_sentence": (llm, "aggressive_first_flush"),
-            "tts_first_byte": (tts, "tts"),
-            "conversion": (tts, "tts"),
+            "tts_first_byte": (tts, speaks),
+            "conversion": (tts, speaks),
             "pacing": (self._carrier, "max_calls"),
         }
         return Settings(parts, silence_ms / 1000)
+
+    def _maker(self, kind: ProviderKind) -> tuple[str, str]:
+        """Who does the work of a kind, and under which option that stands: an engine hears, thinks and speaks."""
+        if "realtime" in self._parts:
+            return self.reference("realtime"), "engine"
+        return self.reference(kind), kind
 
     def _hook_names(self) -> tuple[str, ...]:
         own = () if self._plan.agent.pipeline is None else (PIPELINE,)
@@ -91,7 +98,8 @@ def measure_turns(
         reference=settings.reference,
         settings=settings.now,
         providers=settings.providers,
-        has_vad=lineup.has_detector,
+        has_vad=lineup.has_detector or "realtime" in lineup.parts,
+        has_stt=lineup.has_stt,
         only_initial_ttfb=plan.agent.report_only_initial_ttfb,
     )
     return TurnMeter(around, lambda: machine.backchannels)
