@@ -108,6 +108,7 @@ class Call:
         self.agent: Agent | None = None
         self.events = EventStream()
         self.meter = CallMeter(self.events.emit)
+        self.events.on("realtime_usage", self.meter.response)
         self.scope = Scope()
         self.is_transferred = False
         self.is_hung_up = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -77,7 +78,10 @@ class ProviderMaker:
                 models.append((fallback.reference, cast("LLM", self._build_alone(fallback))))
             except PatterError as error:
                 self._report("llm", fallback.reference, error)
-        return FallbackLLM(models, self._call.id, lambda name, error: self._report("llm", name, error))
+        told = functools.partial(self._report, "llm")
+        return FallbackLLM(models, self._call.id, told, self._call.meter)
 
     def _build_alone(self, part: Part) -> object:
-        return build(self._manager, part.resolved, self._context, self._call, sources=part.sources)
+        made = build(self._manager, part.resolved, self._context, self._call, sources=part.sources)
+        self._call.meter.made(part.resolved.record, part.model, made)
+        return made

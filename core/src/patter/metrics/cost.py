@@ -320,10 +320,11 @@ def realtime_parts(usage: RealtimeUsage) -> dict[str, float]:
 
 def _cached(usage: RealtimeUsage, text: int, audio: int) -> tuple[float, float]:
     total = min(max(0, usage.cached_total), text + audio)
-    cached_text, cached_audio = usage.cached_text, usage.cached_audio
+    cached_text: float | None = usage.cached_text
+    cached_audio: float | None = usage.cached_audio
     if cached_text is None and cached_audio is None:
-        share = text / (text + audio) if total else 0.0
-        return total * share, total - total * share
+        cached_text = min(total * text / (text + audio), text) if total else 0
+        return cached_text, min(total - cached_text, audio)
     if cached_text is None:
         cached_text = total - (cached_audio or 0)
     elif cached_audio is None:
