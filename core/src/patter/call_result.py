@@ -12,6 +12,7 @@ from patter.providers.carrier import CallStatus
 if TYPE_CHECKING:
     from patter.call.call import Call
     from patter.call.types import CallSummary, TranscriptEntry
+    from patter.metrics import CallMetrics
     from patter.providers.carrier import MachineDetection
 
 
@@ -22,6 +23,7 @@ class CallResult:
     Attributes:
         outcome: answered, voicemail (a machine got the message meant for it), no_answer, busy or failed.
         cost: a line for each provider, and their total; what vendors report later is in the call's record alone.
+        latency: the figures of its turns; `metrics` has the same as plain data. None when it was not connected.
         machine_detection: who answered, where the carrier said so.
     """
 
@@ -34,6 +36,7 @@ class CallResult:
     reason: str = ""
     cost: CallCost = field(default_factory=CallCost)
     machine_detection: MachineDetection | None = None
+    latency: CallMetrics | None = None
 
 
 _OUTCOMES = {
@@ -57,4 +60,5 @@ def result_of(summary: CallSummary, call: Call) -> CallResult:
         reason=summary.reason,
         cost=summary.cost,
         machine_detection=call.machine_detection,
+        latency=summary.latency,
     )

@@ -377,3 +377,16 @@ async def test_what_the_end_of_an_utterance_took_is_told_when_the_hooks_have_see
     (figures,) = told
     assert (figures.end_of_utterance_delay, figures.transcription_delay) == (200.0, 200.0)
     assert figures.on_user_turn_completed_delay == 150.0
+
+
+async def test_the_record_of_a_call_keeps_its_figures(simcall: Any, phone: Any) -> None:
+    async with simcall(first_message="Hello.", replies=["Yes."]) as call:
+        await call.agent_says("Hello.")
+        await call.caller_says("Are you there?")
+        await call.agent_says("Yes.")
+        assert phone.calls.get(call.call.id).latency is None
+        await call.quiet(500)
+    record = phone.calls.get(call.call.id)
+    assert not record.is_active
+    assert record.latency is call.summary.latency
+    assert [turn.kind for turn in record.latency.turns] == ["greeting", "reply"]

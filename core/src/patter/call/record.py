@@ -7,11 +7,12 @@ monotonic seconds, `started_at` is wall-clock seconds since 1970 for people to r
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from patter.providers.carrier import CallStatus, StatusReport
 
 if TYPE_CHECKING:
+    from patter.metrics import CallMetrics
     from patter.metrics.cost import CallCost
 
 __all__ = ["CallDirection", "CallRecord", "CallRegistry", "CallStatus", "MemoryCallRegistry"]
@@ -35,7 +36,8 @@ class CallRecord:
 
     `ring_s` is how long an outbound call may ring. `duration_s` is the carrier's own figure where it gave one, else
     the time from answer to end; None while the call lasts and 0.0 when nobody answered. `cost` is known from the end on;
-    what the vendors report afterwards changes it (CO-08).
+    what the vendors report afterwards changes it (CO-08). `latency` has the figures of its turns once it is over; None
+    where no media was up.
     """
 
     call_id: str
@@ -53,6 +55,7 @@ class CallRecord:
     carrier_duration_s: float | None = None
     reason: str = ""
     cost: CallCost | None = None
+    latency: CallMetrics | None = None
 
     @property
     def is_active(self) -> bool:
@@ -121,6 +124,9 @@ class CallRegistry(Protocol):
 
     def bill(self, call_id: str, cost: CallCost) -> CallRecord | None:
         """Note what a call cost, as far as it is known by now; None for a call that is not known."""
+
+    def measure(self, call_id: str, latency: CallMetrics) -> CallRecord | None:
+        """Note the figures of a call's turns; None for a call that is not known."""
 
     def hold(self, call_id: str) -> None:
         """Keep a call active until `release()`: news of its end is only noted, for hooks come first (LC-06)."""
@@ -202,12 +208,19 @@ class MemoryCallRegistry:
 
     def bill(self, call_id: str, cost: CallCost) -> CallRecord | None:
         """Note what a call cost, as far as it is known by now; None for a call that is not known."""
+        return self._noted(call_id, cost=cost)
+
+    def measure(self, call_id: str, latency: CallMetrics) -> CallRecord | None:
+        """Note the figures of a call's turns; None for a call that is not known."""
+        return self._noted(call_id, latency=latency)
+
+    def _noted(self, call_id: str, **what: Any) -> CallRecord | None:
         record = self._latest(call_id)
         if record is None:
             return None
-        billed = replace(record, cost=cost)
-        self._store(billed)
-        return billed
+        noted = replace(record, **what)
+        self._store(noted)
+        return noted
 
     def hold(self, call_id: str) -> None:
         """Keep a call active until `release()`: news of its end is only noted."""

@@ -98,6 +98,8 @@ class CallEndings:
             await self._tell(line, summary)
         finally:
             # A task of the shutdown may be cut off here; the call ends all the same.
+            if summary.latency is not None:
+                self._registry.measure(line.call.id, summary.latency)
             self._registry.update(line.call.id, summary.outcome, self._now(), reason=summary.reason)
             self._registry.release(line.call.id)
             self._forget(line)
