@@ -56,6 +56,8 @@ class Playout:
         self._sent = 0
         self._heard = 0
         self._floor = 0
+        #: the heard position when the last turn was cleared, which the next turn's floor hides
+        self.heard_when_cleared = 0
         self._clock = PaceClock(rate)
         self._marks = Marks(rate * MARK_EVERY_MS // 1000, supported=marks)
 
@@ -289,7 +291,7 @@ class Playout:
 
         Marks under way are resolved by this; their echoes will be unknown names.
         """
-        heard = self.heard(t)
+        heard = self.heard_when_cleared = self.heard(t)
         if self._speech is not None:
             self._speech.drop_audio()
         self._speech = None

@@ -259,7 +259,7 @@ class EngineBridge:
             response.dropped = True
             if not response.done and not response.stopped_by_engine:
                 self.orders.cancel_response(response.response_id)
-        for item, heard_ms in self.speech.cut(responses, self.now()):
+        for item, heard_ms in self.speech.cut(responses):
             self.orders.truncate(item, heard_ms)
         self.responses.forget(turn)
         self.arm()

@@ -99,10 +99,10 @@ class EngineSpeech:
             last.text = synthesised_part(last.text, last.samples, playout.format.rate)
         playout.close_sentence(response.turn)
 
-    def cut(self, responses: Iterable[Response], t: float) -> list[tuple[str, int]]:
-        """The items of an interrupted turn that were not heard to their end, with the ms that were heard."""
+    def cut(self, responses: Iterable[Response]) -> list[tuple[str, int]]:
+        """The items of a turn that was cleared which were not heard to their end, with the ms that were heard."""
         playout = self._machine.playout
-        heard, rate = playout.heard(t), playout.format.rate
+        heard, rate = playout.heard_when_cleared, playout.format.rate
         cut: list[tuple[str, int]] = []
         for response in responses:
             for item, sentence in response.sentences.items():
