@@ -127,12 +127,27 @@ def test_a_transcription_that_is_off_is_null_on_the_wire():
 )
 def test_guarding_takes_both_powers_and_changes_nothing_else(settings):
     made = config(**settings)
-    own = messages.turn_detection(made, acts=True)
-    guard = messages.turn_detection_update(messages.turn_detection(made, acts=False))
+    own = messages.turn_detection(made, FULL)
+    guard = messages.turn_detection_update(messages.turn_detection(made, FULL, guarded=True))
     check_client_message(guard)
     assert set(guard["session"]) == {"type", "audio"}
     assert set(guard["session"]["audio"]["input"]) == {"turn_detection"}
     assert detection_of(guard) == {**own, "create_response": False, "interrupt_response": False}
+
+
+def test_where_patter_decides_the_server_neither_acts_nor_asks_after_a_silence():
+    decided = RealtimeSession("", patter_decides=True)
+    made = config(idle_timeout_ms=6000, threshold=0.7)
+    detection = messages.turn_detection(made, decided)
+    assert detection == messages.turn_detection(made, decided, guarded=True)
+    assert detection == {
+        "type": "server_vad",
+        "threshold": 0.7,
+        "prefix_padding_ms": 300,
+        "silence_duration_ms": 300,
+        "create_response": False,
+        "interrupt_response": False,
+    }
 
 
 def test_the_greeting_is_asked_for_by_its_exact_text_and_never_as_the_users_words():

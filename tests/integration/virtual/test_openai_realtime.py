@@ -34,7 +34,7 @@ def slow_network(seconds: float) -> None:
     asyncio.get_running_loop().network.set_latency("engine.example", 80, seconds)  # type: ignore[attr-defined]
 
 
-def check_by_the_vendors_models(made: EngineCall) -> None:
+def check_by_the_vendors_models(made: EngineCall, *errors: str) -> None:
     """Every message that the engine got is one of the vendor's, without a key that it does not know."""
     realtime = pytest.importorskip("openai.types.realtime")
     from pydantic import BaseModel, TypeAdapter
@@ -51,16 +51,8 @@ def check_by_the_vendors_models(made: EngineCall) -> None:
     for session in made.sessions:
         for message in session.instructed:
             assert extra(adapter.validate_python(message)) == set(), message
-        assert not [event for _, event in session.sent if event["type"] == "error"]
-
-
-def guards(made: EngineCall) -> list[dict[str, Any]]:
-    """The updates after the set-up that take both powers."""
-    return [
-        one
-        for one in made.detections()[1:]
-        if one["create_response"] is False and one["interrupt_response"] is False
-    ]
+        told = [event["error"]["code"] for _, event in session.sent if event["type"] == "error"]
+        assert set(told) <= set(errors)
 
 
 # -- the greeting
@@ -365,6 +357,94 @@ async def test_all_outputs_go_out_and_then_one_request(simcall: Any, lingers_s: 
         ]
         assert after[2][0] >= done_at[0]
         check_by_the_vendors_models(made)
+
+
+# -- interruptions, and a session that ends
+
+
+@pytest.mark.parametrize("mode", ["cancel", "confirm", "pause", "strategies"])
+async def test_an_interrupted_answer_is_cut_at_both_ends_where_the_caller_stopped_hearing_it(
+    simcall: Any, mode: str
+) -> None:
+    answer = "We are open from nine to five on Monday, and from ten to four on all other days of the week."
+    options: dict[str, Any] = {} if mode in ("cancel", "strategies") else {"barge_in_mode": mode}
+    if mode == "strategies":
+        options["barge_in_strategies"] = ["min-words?min_words=2"]
+
+    def model(asked: Asked) -> str:
+        said = [text for role, text in asked.heard if role == "user"]
+        return answer if len(said) == 1 else f"You said {said[-1]}"
+
+    async with engine_call(simcall, server={"model": model}, **options) as made:
+        slow_network(0.03)
+        await made.call.agent_says(GREETING)
+        await made.call.caller_says("When are you open?")
+        await made.call.agent_says("We are open from nine")
+        await made.call.caller_says("And what about the holidays?", wait=mode == "cancel")
+        await made.call.agent_says("You said And what about the holidays?")
+        await made.call.quiet(1000)
+        assert made.call.line.clears
+        (session,) = made.sessions
+        cut = [one for one in session.instructed if one["type"] == "conversation.item.truncate"]
+        assert len(cut) == 1
+        assert not [event for _, event in session.sent if event["type"] == "error"]
+        entry = next(one for one in made.call.transcript if one.text.startswith("We are"))
+        assert entry.interrupted
+        heard = [one for one in made.agent_lines() if one.text and one.text in answer]
+        heard_ms = sum(one.end - one.start for one in heard) * 1000
+        if mode == "pause":  # what was paused is resumed a little before where it was
+            assert 0 <= heard_ms - cut[0]["audio_end_ms"] <= 350
+        else:
+            assert cut[0]["audio_end_ms"] == pytest.approx(heard_ms, abs=21)
+            assert entry.text.startswith(heard[0].text.rpartition(" ")[0])
+        assert [one.text for one in made.call.transcript if one.role == "user"] == [
+            "When are you open?",
+            "And what about the holidays?",
+        ]
+        assert made.call.heard.count("You said") == 1
+
+
+async def test_a_session_that_expires_is_made_anew_with_all_that_was_said(simcall: Any) -> None:
+    @tool
+    async def opening_hours(day: str) -> str:
+        """Opening hours for a weekday."""
+        return f"nine to five on {day}"
+
+    call = FunctionCall("opening_hours", '{"day": "Monday"}')
+
+    def model(asked: Asked) -> Spoken | str:
+        role, text = asked.heard[-1]
+        if role == "user" and "open" in text:
+            return Spoken("", (call,))
+        return f"It is {text}." if role == "function_call_output" else f"You said {text}"
+
+    faults = RealtimeFaults(expire_after_s=8.0)
+    async with engine_call(simcall, faults=faults, tools=[opening_hours], server={"model": model}) as made:
+        await made.call.agent_says(GREETING)
+        await made.call.caller_says("When are you open?")
+        await made.call.agent_says("It is nine to five on Monday.")
+        made.simulator.faults = RealtimeFaults()
+        await asyncio.sleep(8.0)
+        await made.call.caller_says("Thank you")
+        await made.call.agent_says("You said Thank you")
+        first, second = made.sessions
+        assert [event["error"]["code"] for _, event in first.sent if event["type"] == "error"] == [
+            "session_expired"
+        ]
+        assert not [event for _, event in second.sent if event["type"] == "error"]
+        assert second.instructed[0] == first.instructed[0]
+        kept = [(item.data["type"], item.text) for item in second.conversation.items]
+        assert kept == [
+            ("message", GREETING),
+            ("message", "When are you open?"),
+            ("function_call", ""),
+            ("function_call_output", "nine to five on Monday"),
+            ("message", "It is nine to five on Monday."),
+            ("message", "Thank you"),
+            ("message", "You said Thank you"),
+        ]
+        assert len(made.told("greeting_delivered")) == 1
+        check_by_the_vendors_models(made, "session_expired")
 
 
 # -- a session that is opened while the phone rings

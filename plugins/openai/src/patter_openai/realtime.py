@@ -99,15 +99,16 @@ class OpenAIRealtime(RealtimeEngine):
 
     async def guard(self) -> Mapping[str, Any]:
         """Take its powers to answer and to stop from it; all else of its turn detection stays (RT-02)."""
-        return await self._detect("guard", acts=False)
+        return await self._detect("guard", guarded=True)
 
     async def restore(self) -> Mapping[str, Any]:
         """Give it the turn detection of the settings; its powers only where Patter leaves them to it (RT-12, RT-24)."""
-        return await self._detect("restore", acts=not self._current().session.patter_decides)
+        return await self._detect("restore", guarded=False)
 
-    async def _detect(self, request: str, *, acts: bool) -> Mapping[str, Any]:
-        detection = messages.turn_detection(self._config, acts=acts)
-        await self._current().send(request, messages.turn_detection_update(detection))
+    async def _detect(self, request: str, *, guarded: bool) -> Mapping[str, Any]:
+        link = self._current()
+        detection = messages.turn_detection(self._config, link.session, guarded=guarded)
+        await link.send(request, messages.turn_detection_update(detection))
         return detection
 
     async def request_response(self, exact_text: str = "") -> None:

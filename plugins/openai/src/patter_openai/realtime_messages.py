@@ -40,7 +40,7 @@ def session_update(
     heard: dict[str, Any] = {
         "format": wire_format(audio_format),
         "transcription": _transcription(config, session.language),
-        "turn_detection": turn_detection(config, acts=not session.patter_decides),
+        "turn_detection": turn_detection(config, session),
     }
     if config.noise_reduction is not None:
         heard["noise_reduction"] = {"type": config.noise_reduction}
@@ -70,8 +70,12 @@ def turn_detection_update(detection: dict[str, Any]) -> ClientMessage:
     }
 
 
-def turn_detection(config: OpenAIRealtimeConfig, *, acts: bool) -> dict[str, Any]:
-    """The configured turn detection; `acts`: it may answer and stop by itself, as far as that is configured."""
+def turn_detection(
+    config: OpenAIRealtimeConfig, session: RealtimeSession, *, guarded: bool = False
+) -> dict[str, Any]:
+    """The configured turn detection. It answers and stops by itself as far as that is configured, but never while it is
+    guarded, nor where Patter decides (RT-24); there it does not ask after a silence either.
+    """
     if config.turn_detection == "semantic_vad":
         detection: dict[str, Any] = {"type": "semantic_vad", "eagerness": config.eagerness}
     else:
@@ -81,8 +85,9 @@ def turn_detection(config: OpenAIRealtimeConfig, *, acts: bool) -> dict[str, Any
             "prefix_padding_ms": config.prefix_padding_ms,
             "silence_duration_ms": config.silence_duration_ms,
         }
-        if config.idle_timeout_ms is not None:
+        if config.idle_timeout_ms is not None and not session.patter_decides:
             detection["idle_timeout_ms"] = config.idle_timeout_ms
+    acts = not (guarded or session.patter_decides)
     detection["create_response"] = acts and config.create_response
     detection["interrupt_response"] = acts and config.interrupt_response
     return detection
