@@ -35,6 +35,12 @@ def make_phone(patter_loop: Any) -> Iterator[MakePhone]:
         patter_loop.run_until_complete(phone.disconnect())
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phone that disconnects waits for its exporters however busy the machine is."""
+    monkeypatch.setattr("patter.telemetry.phone.FLUSH_S", 60.0)
+
+
 @pytest.fixture
 def exporter() -> InMemorySpanExporter:
     """What was exported."""

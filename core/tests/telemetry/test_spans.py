@@ -208,12 +208,12 @@ provider.shutdown()
 """
 
 COMMON = """
-import os
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import patter.telemetry.phone
 from patter import Patter
 from patter.environment import Environment
 from patter.plugins import PluginManager
@@ -227,6 +227,7 @@ provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(SimpleSpanProcessor(everything))
 trace.set_tracer_provider(provider)
 
+patter.telemetry.phone.FLUSH_S = 60.0
 loop = VirtualTimeLoop()
 phone = Patter(
     carrier="fake",

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.trace import StatusCode, set_span_in_context
@@ -15,11 +15,13 @@ from patter.providers.carrier import CallStatus
 from patter.telemetry import attributes as names
 from patter.telemetry.scope import Scope, current_scope, entered, record_patter_attrs
 from patter.telemetry.turn_spans import TurnSpans
+from patter.telemetry.usage import usage_attributes
 
 if TYPE_CHECKING:
     from patter.call.plan import Part
     from patter.call.types import CallFailure, CallSummary
     from patter.environment import Clock
+    from patter.metrics.cost import BilledKind
     from patter.records import ProviderKind
     from patter.server.line import Line
     from patter.telemetry.tracing import Tracing
@@ -134,6 +136,19 @@ class CallSpans:
         if summary.outcome is CallStatus.FAILED:
             self._span.set_status(StatusCode.ERROR)
         record_patter_attrs({names.OUTCOME: summary.outcome.value})
+        told: set[str] = set()
+        for used in usage_attributes(summary.cost.lines, self._providers(), summary.duration_s):
+            if told.isdisjoint(used):
+                record_patter_attrs(used)
+            else:  # a second provider of a kind: its amounts stand beside its own name
+                self.child("billable", self.now(), self.now(), used)
+            told.update(used)
+
+    def _providers(self) -> dict[BilledKind, str]:
+        """Who took part in the call."""
+        kinds: tuple[ProviderKind, ...] = ("stt", "tts", "llm", "realtime")
+        found = {cast("BilledKind", kind): self.provider(kind) for kind in kinds}
+        return {"carrier": self._call.telephony_provider, **found}
 
     def end(self) -> None:
         """The call is over, its hooks and its hang-up included."""

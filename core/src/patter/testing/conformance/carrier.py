@@ -24,7 +24,7 @@ from patter.providers.carrier import (
     WebhookRequest,
 )
 from patter.records import CarrierRecord, ProviderKind
-from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.billing import BilledConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 
 MALFORMED = (
@@ -79,7 +79,7 @@ class RefusingHost:
         self.reached.append("machine_detected")
 
 
-class CarrierConformance(Conformance):
+class CarrierConformance(BilledConformance):
     """Checks of `patter.providers.carrier.Carrier`.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from patter.metrics.cost_meter import CallMeter
 from patter.providers.llm import LLM, Done, LLMChunk, Message, Text, ToolCallDelta, ToolSpec, Usage
 from patter.records import LLMRecord, ProviderKind
 from patter.testing.conformance.parking import ParkingConformance
@@ -38,6 +39,12 @@ class LLMConformance(ParkingConformance):
     async def work(self, provider: Any) -> None:
         """Answer one question."""
         await self.answer(provider, self.question)
+
+    async def use(self, provider: Any, meter: CallMeter) -> None:
+        """Answer one question."""
+        with meter.request(provider, [Message("user", self.question)]) as bill:
+            for chunk in await self.answer(provider, self.question):
+                bill.take(chunk)
 
     async def answer(self, model: LLM, question: str, tools: tuple[ToolSpec, ...] = ()) -> list[LLMChunk]:
         """All chunks of the answer."""

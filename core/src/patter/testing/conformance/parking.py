@@ -12,7 +12,7 @@ import pytest
 
 from patter.errors import ProviderError
 from patter.prewarm.warming import Warmable
-from patter.testing.conformance.common import Conformance
+from patter.testing.conformance.billing import BilledConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 
 #: loop steps after which an opening is cancelled
@@ -21,7 +21,7 @@ CANCEL_AFTER = (0, 1, 2, 3, 5, 8, 13)
 _CANARY = "conformance-canary-7c41"
 
 
-class ParkingConformance(Conformance):
+class ParkingConformance(BilledConformance):
     """Checks of `warmup()`, or of `open_parked_connection()` and `adopt_websocket()`, where a provider has them.
 
     The checks of parking are skipped for a provider that does not park.

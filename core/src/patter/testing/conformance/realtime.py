@@ -11,6 +11,7 @@ import pytest
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.audio.g711 import decode, encode
 from patter.audio.mixing import level_dbfs
+from patter.metrics.cost_meter import CallMeter
 from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeEventKind, RealtimeSession
 from patter.records import ProviderKind
 from patter.testing.conformance.parking import ParkingConformance
@@ -40,6 +41,12 @@ class RealtimeConformance(ParkingConformance):
             async for event in provider.receive():
                 if event.kind == "session_ready":
                     break
+
+    async def use(self, provider: Any, meter: CallMeter) -> None:
+        """Let it answer."""
+        for event in await self.answered(provider):
+            if event.usage is not None:
+                meter.response(event.usage)
 
     def parking_arguments(self, provider: Any) -> tuple[Any, ...]:
         """The session."""

@@ -11,6 +11,7 @@ import pytest
 
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import ProviderDisconnected
+from patter.metrics.cost_meter import CallMeter
 from patter.providers.stt import STT, Final, Interim, SpeechStarted, STTEvent, UtteranceEnd
 from patter.records import ProviderKind, STTRecord
 from patter.testing.conformance.parking import ParkingConformance
@@ -47,6 +48,13 @@ class STTConformance(ParkingConformance):
     async def work(self, provider: Any) -> None:
         """Recognise one utterance."""
         await self.recognise(provider)
+
+    async def use(self, provider: Any, meter: CallMeter) -> None:
+        """Recognise one utterance."""
+        chosen = provider.input_formats()[0]
+        heard = meter.hears(provider, chosen)
+        await self.recognise(provider, audio_format=chosen)
+        heard.bytes += len(self.speech(chosen))
 
     async def recognise(
         self,

@@ -11,6 +11,7 @@ import pytest
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.audio.g711 import decode
 from patter.audio.mixing import level_dbfs
+from patter.metrics.cost_meter import CallMeter
 from patter.providers.tts import TTS
 from patter.records import ProviderKind, TTSRecord
 from patter.testing.conformance.parking import ParkingConformance
@@ -42,6 +43,11 @@ class TTSConformance(ParkingConformance):
     async def work(self, provider: Any) -> None:
         """Speak one sentence."""
         assert await spoken(provider, "Hello there.")
+
+    async def use(self, provider: Any, meter: CallMeter) -> None:
+        """Speak one sentence."""
+        with meter.speech(provider, "Hello there."):
+            await self.work(provider)
 
     def test_it_is_a_voice_that_declares_its_format(self, server: Server) -> None:
         async def check(subject: Subject) -> None:
