@@ -104,6 +104,12 @@ def environment() -> str:
         for row in (*rows(Agent, "agent"), *rows(PhoneSettings, "phone"))
         if row.variable
     ]
+    others = [
+        (code(one.name), one.default, one.help, package.dist)
+        for package in catalogue.load().packages
+        if not package.is_core
+        for one in getattr(importlib.import_module(package.module), "VARIABLES", ())
+    ]
     options.insert(0, (code("PATTER_CARRIER"), code("phone.carrier"), "The carrier, such as twilio."))
     providers = [
         (code(variable), f"{TITLES[record.kind]} `{record.name}`", code(field), package.dist)
@@ -129,6 +135,8 @@ def environment() -> str:
                 "never their values."
             ),
             table(("variable", "read by", "setting", "distribution"), sorted(providers)),
+            "## Other plugins",
+            table(("variable", "default", "what", "distribution"), sorted(others)),
         ]
     )
 
