@@ -53,12 +53,12 @@ def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
         heard_ms = heard * 1000 / rate
         count = sum(1 for word in sentence.word_times if word.start_ms < heard_ms)
         return " ".join(words[:count])
-    total = sentence.samples
-    if not sentence.complete:
-        total = max(total, int(len(sentence.text) * MS_PER_CHARACTER * rate / 1000))
-    share = heard / total if total else 0.0
     # a blank after each word
     length = sum(map(len, words)) + len(words)
+    total = sentence.samples
+    if not sentence.complete:
+        total = max(total, length * MS_PER_CHARACTER * rate // 1000)
+    share = heard / total if total else 0.0
     count, position = 0, 0
     for word in words:
         if position / length >= share:

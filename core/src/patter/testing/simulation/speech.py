@@ -75,10 +75,10 @@ class Line:
 
 @lru_cache(maxsize=4096)
 def spoken(text: str, ms_per_character: int, *, timed: bool = False) -> Line:
-    """A sentence in a voice of that speed, its length a multiple of 20 ms."""
+    """A sentence in a voice of that speed, or a little faster: its length is a multiple of 20 ms."""
     words = text.split()
     length = sum(len(word) + 1 for word in words)
-    ms = -(-length * ms_per_character // 20) * 20
+    ms = length * ms_per_character // 20 * 20
     samples = ms * PER_MS
     if timed:
         return Line(text, samples, tuple(samples * index // len(words) for index in range(len(words))), True)
