@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from patter import hookimpl
 from patter.call.tool_rounds import LeftRounds
 from patter.providers.llm import ToolCall
 from patter.testing import CallTool, Reply
@@ -112,6 +113,49 @@ async def test_other_arguments_are_another_run(simcall: Any) -> None:
     assert sorted(one for one in roles(call) if ":" in one) == sorted(
         ["assistant:b1", "tool:b1", "assistant:b2", "tool:b2"]
     )
+
+
+class Told:
+    """Keeps what hooks are told of tools."""
+
+    def __init__(self, takes_s: float = 0.0) -> None:
+        self.takes_s = takes_s
+        self.results: list[tuple[str, str, str | None]] = []
+
+    @hookimpl
+    async def patter_tool_finished(self, tool_call: Any) -> None:
+        self.results.append((tool_call.id, tool_call.result, tool_call.error))
+        await asyncio.sleep(self.takes_s)
+
+
+async def test_hooks_are_told_of_a_late_result_once(phone: Any, simcall: Any) -> None:
+    desk, told = Desk(takes_s=6), Told()
+    phone.register(told)
+    async with simcall(tools=[desk.tool], replies=[booking(FILLER), "We open at nine."]) as call:
+        await call.caller_says("Book a table for friday.")
+        await asyncio.sleep(1)
+        await call.caller_says("Wait, when do you open?")
+        await call.agent_says("We open at nine.")
+        assert told.results == []
+        await asyncio.sleep(20)
+        assert told.results == [("b1", "booked for friday", None)]
+    assert told.results == [("b1", "booked for friday", None)]
+
+
+async def test_a_result_is_in_the_history_though_the_caller_interrupts_who_is_told_of_it(
+    phone: Any, simcall: Any
+) -> None:
+    desk, told = Desk(takes_s=0.5), Told(takes_s=4.0)
+    phone.register(told)
+    async with simcall(tools=[desk.tool], replies=[booking(), "Yes, it is booked."]) as call:
+        await call.caller_says("Book a table for friday.")
+        await asyncio.sleep(2)
+        assert len(told.results) == 1
+        await call.caller_says("Is it booked?")
+        await call.agent_says("Yes, it is booked.")
+        assert roles(call).count("tool:b1") == 1
+    assert desk.begun == ["friday"]
+    assert len(told.results) == 1
 
 
 async def test_a_call_that_ends_first_gets_no_result(simcall: Any) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from patter.call.reply_parts import ReplyParts
     from patter.call.reply_text import ReplyText
     from patter.call.reply_voice import Speaker
+    from patter.call.types import ToolResult
 
 #: tool rounds in one turn before the agent says that it gives up (LM-02)
 TOOL_ROUNDS = 10
@@ -169,18 +170,20 @@ class Answer:
         """Run the tools side by side; their results enter the history together with the calls (LM-06)."""
         self._moments.runs_tools()
         runner = self._voice.tools
-        results: list[Message] = []
+        results: list[ToolResult] = []
         if runner is not None:
             for call in calls:
                 self._mouth.emit("tool_call_started", call)
-            for result in await runner.run_all(calls):
-                results.append(Message("tool", result.result, tool_call_id=result.id))
-                if self._hooks.has("patter_tool_finished"):
-                    await self._hooks.notify("patter_tool_finished", tool_call=result)
+            results = await runner.run_all(calls)
+        # Before anybody is told: what a tool did is not forgotten because the caller interrupts whoever is told of it.
+        messages = [Message("tool", result.result, tool_call_id=result.id) for result in results]
         self._mouth.tool_calls(
-            self._reply, Message("assistant", " ".join(self._round), tuple(calls)), results
+            self._reply, Message("assistant", " ".join(self._round), tuple(calls)), messages
         )
         self._tool_rounds += 1
+        if self._hooks.has("patter_tool_finished"):
+            for result in results:
+                await self._hooks.notify("patter_tool_finished", tool_call=result)
 
 
 class ToolCallPieces:

@@ -267,8 +267,8 @@ class CallSession:
         }.get(event, ("", ""))
         if hook == "patter_dtmf" and self._hooks.has(hook):
             self._key_pressed(str(data))
-        elif hook and self._hooks.has(hook):
-            self._notify(hook, **{argument: data})
+        elif hook:
+            self.notify(hook, **{argument: data})
 
     def _key_pressed(self, digit: str) -> None:
         if len(self._keys) < MOST_KEYS:
@@ -282,10 +282,11 @@ class CallSession:
             await self._hooks.notify("patter_dtmf", digit=self._keys[0])
             self._keys.popleft()
 
-    def _notify(self, hook: str, **arguments: object) -> None:
+    def notify(self, hook: str, **arguments: object) -> None:
         """Call a hook that only watches, beside the media."""
-        self._notice_count += 1
-        self._notices.start(f"{hook} {self._notice_count}", self._hooks.notify(hook, **arguments))
+        if self._hooks.has(hook):
+            self._notice_count += 1
+            self._notices.start(f"{hook} {self._notice_count}", self._hooks.notify(hook, **arguments))
 
     async def _make_reply(self, runner: ReplyRunner, reply: int) -> None:
         try:
@@ -330,8 +331,7 @@ class CallSession:
 
     def _first_frame(self) -> None:
         self._heard_caller = True
-        if self._hooks.has("patter_call_started"):
-            self._notify("patter_call_started")
+        self.notify("patter_call_started")
 
     def _audio_sent(self, chunk: Chunk, t: float) -> None:
         self.apply(self._machine.audio_sent(chunk, t))

@@ -44,6 +44,8 @@ def give_tools(
         messages = [Message("tool", result.result, tool_call_id=result.id) for result in results]
         session.mouth.tool_calls(0, Message("assistant", "", tuple(calls)), messages)
         session.seat.late_results(results)
+        for result in results:
+            session.notify("patter_tool_finished", tool_call=result)
 
     actions = CallActions(end_call, transfer if session.can_transfer else None)
     voice.tools = ToolRunner(
