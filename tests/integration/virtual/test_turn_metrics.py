@@ -262,6 +262,33 @@ async def test_interruptions_of_a_call_and_how_long_they_took(simcall: Any) -> N
     assert call.summary.metrics["endpoint_signal_missing_count"] == 0
 
 
+@pytest.mark.parametrize("mode", ["confirm", "pause"])
+async def test_the_agent_is_silent_once_it_is_paused_or_interrupted(simcall: Any, mode: str) -> None:
+    long = "Our opening hours are nine to five, from Monday to Friday, and never else."
+    options = {"barge_in_strategies": [TwoWords()], "barge_in_mode": mode}
+    async with simcall(replies=[long, "Fine."], **options) as call:
+        await call.caller_says("When are you open?")
+        await call.agent_says("Our opening hours")
+        await call.caller_says("No thank you, bye")
+        await call.agent_says("Fine.")
+    (overlap,) = call.summary.latency.overlaps
+    interrupted = call.summary.latency.turns[0]
+    assert overlap.detection_delay > 100
+    assert interrupted.bargein_ms == (0.0 if mode == "pause" else overlap.detection_delay)
+
+
+async def test_an_application_that_stops_the_agent_waits_for_nothing(simcall: Any) -> None:
+    async with simcall(replies=["Our opening hours are nine to five, every day."]) as call:
+        await call.caller_says("When are you open?")
+        await call.agent_says("Our opening hours")
+        call.call.interrupt()
+        await call.quiet(500)
+    (turn,) = call.summary.latency.turns
+    assert (turn.interrupted, turn.bargein_ms) == (True, 0.0)
+    assert [overlap.total_duration for overlap in call.summary.latency.overlaps] == [0.0]
+    assert call.summary.latency.bargein.count == 0
+
+
 async def test_the_turn_that_interrupted_has_no_times_before_its_commit(simcall: Any) -> None:
     """MX-04 in a whole call: it began in the moment in which it interrupted."""
     async with simcall(replies=["Our opening hours are nine to five, every day.", "Fine."]) as call:
