@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: what an agent says later than this, in s, is no greeting
+GREETING_S: Final = 3.0
 #: how long after its last audio was to be played a response may still go on, in s
 QUIET_S: Final = 0.5
 #: how long a response may be nothing but text, in s; longer than core waits for a greeting (RT-22)
@@ -34,6 +36,12 @@ TEXT_ALONE_S: Final = 5.0
 SLICE_MS: Final = 500
 #: audio is passed on so long before it is to be played, in s
 AHEAD_S: Final = 2.0
+#: silence that is put behind audio in another rate than the carrier's, or its last samples would wait in the resampler
+#: until the response is over, in ms
+PAD_MS: Final = 40
+#: so long before the audio ends, in s, and so long after the last of it came
+PAD_S: Final = 0.1
+PAUSE_S: Final = 0.2
 #: audio that is kept back; beyond this it is passed on early, in s
 MOST_KEPT_S: Final = 120.0
 #: tool calls that wait for their results; the oldest is forgotten beyond this
@@ -48,6 +56,8 @@ class _Response:
     id: str
     begun: float
     has_audio: bool = False
+    #: its audio has silence behind it
+    padded: bool = False
     text_id: int | None = None
     has_text: bool = False
     #: the vendor says that nothing more comes
@@ -74,7 +84,8 @@ class ConversationReader:
         self._session = session
         self._name = name
         self._gives = gives
-        self._billed_until = now
+        self._resampled = gives.rate != session.carrier_format.rate
+        self._began = self._billed_until = now
         self._open: _Response | None = None
         self._responses = 0
         #: events up to this one were interrupted
@@ -82,6 +93,8 @@ class ConversationReader:
         self._half = b""
         #: until when all audio so far plays
         self._plays_until = now
+        #: when the last of it came
+        self._came_at = now
         #: audio of the open response, with the time from which it plays
         self._kept: deque[tuple[float, bytes]] = deque()
         self._greeting = "" if session.history or "{{" in session.first_message else session.first_message
@@ -101,8 +114,15 @@ class ConversationReader:
     @property
     def deadline(self) -> float | None:
         """When `expire()` is to be called; None for never."""
-        over = self._over_at()
-        return min(over, self._kept[0][0] - AHEAD_S) if over is not None and self._kept else over
+        over, response = self._over_at(), self._open
+        if over is None or response is None:
+            return None
+        if self._kept:
+            return min(over, self._kept[0][0] - AHEAD_S)
+        return self._pad_at() if response.has_audio and not response.padded else over
+
+    def _pad_at(self) -> float:
+        return max(self._plays_until - PAD_S, self._came_at + PAUSE_S)
 
     def _over_at(self) -> float | None:
         """When the open response is over, if nothing more of it comes."""
@@ -124,6 +144,7 @@ class ConversationReader:
         most = self._plays_until - MOST_KEPT_S
         while self._kept and self._kept[0][0] <= max(now + AHEAD_S, most):
             yield self._heard(self._kept.popleft()[1])
+        yield from self._pad(now)
         over = self._over_at()
         if over is not None and now >= over:
             yield from self._done("completed", now)
@@ -145,7 +166,8 @@ class ConversationReader:
         if not audio:
             return
         yield from self._begin(now)
-        self._opened.has_audio = True
+        self._opened.has_audio, self._opened.padded = True, not self._resampled
+        self._came_at = now
         step = self._gives.bytes_for_ms(SLICE_MS)
         for start in range(0, len(audio), step):
             piece = audio[start : start + step]
@@ -153,6 +175,14 @@ class ConversationReader:
             self._kept.append((begins, piece))
             self._plays_until = begins + self._gives.duration_ms(len(piece)) / 1000
         yield from self.expire(now)
+
+    def _pad(self, now: float) -> Iterator[RealtimeEvent]:
+        response = self._open
+        if response is None or not response.has_audio or response.padded or self._kept:
+            return
+        if now >= self._pad_at():
+            response.padded = True
+            yield self._heard(self._gives.silence(self._gives.rate * PAD_MS // 1000))
 
     def _heard(self, audio: bytes) -> RealtimeEvent:
         response = self._opened
@@ -170,7 +200,7 @@ class ConversationReader:
         yield from self._begin(now)
         response = self._opened
         response.has_text, response.text_id = True, event_id
-        yield from self._check_greeting(said)
+        yield from self._check_greeting(said, now)
         yield RealtimeEvent(
             "transcript_output", text=said, final=True, response_id=response.id, item_id=response.id
         )
@@ -288,10 +318,10 @@ class ConversationReader:
         self._half = audio[whole:]
         return audio[:whole]
 
-    def _check_greeting(self, said: str) -> Iterator[RealtimeEvent]:
-        """An agent that says something else at first was not allowed to have its first message changed (RT-22)."""
+    def _check_greeting(self, said: str, now: float) -> Iterator[RealtimeEvent]:
+        """An agent that begins with something else was not allowed to have its first message changed (RT-22)."""
         asked, self._greeting = self._greeting, ""
-        if asked and _letters(asked) != _letters(said):
+        if asked and now - self._began < GREETING_S and _letters(asked) != _letters(said):
             logger.warning(
                 "the agent began with a message of its own: allow the override of its first message in its settings"
             )

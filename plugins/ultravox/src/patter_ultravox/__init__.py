@@ -21,6 +21,7 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
             config="patter_ultravox.config:UltravoxConfig",
             env={"api_key": "ULTRAVOX_API_KEY"},
             description="Ultravox Realtime, over its WebSocket",
+            prices="patter_ultravox:prices.json",
             native_greeting=True,
             reconnect=True,
         )

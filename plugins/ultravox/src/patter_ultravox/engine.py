@@ -110,7 +110,8 @@ class Ultravox(RealtimeEngine):
             raise self._lost("the engine was closed while it was connecting")
         self._socket = socket
         now, name = asyncio.get_running_loop().time(), self._context.environment.new_id("response")
-        self._reader = CallReader(self._formats[1], now, name)
+        gives, carrier = self._formats[1], self._context.carrier_format or MULAW_8K
+        self._reader = CallReader(gives, now, name, resampled=gives.rate != carrier.rate)
         self._ready = True
 
     async def _create(self, body: dict[str, Any]) -> str:

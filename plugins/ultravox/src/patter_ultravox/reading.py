@@ -29,6 +29,12 @@ TEXT_ALONE_S: Final = 5.0
 SLICE_MS: Final = 500
 #: audio is passed on so long before it is to be played, in s
 AHEAD_S: Final = 2.0
+#: silence that is put behind audio in another rate than the carrier's, or its last samples would wait in the resampler
+#: until the response is over, in ms
+PAD_MS: Final = 40
+#: so long before the audio ends, in s, and so long after the last of it came
+PAD_S: Final = 0.1
+PAUSE_S: Final = 0.2
 #: audio that is kept back; beyond this it is passed on early, in s
 MOST_KEPT_S: Final = 120.0
 #: tool calls that wait for their results; the oldest is forgotten beyond this
@@ -42,6 +48,8 @@ class _Response:
     id: str
     begun: float
     has_audio: bool = False
+    #: its audio has silence behind it
+    padded: bool = False
     #: which utterance it is; None until the vendor says so
     ordinal: int | None = None
     said: str = ""
@@ -53,15 +61,18 @@ class _Response:
 class CallReader:
     """One call. Times are seconds of one clock that never goes back.
 
-    `name` begins the ids of its responses, which have to differ from those of every other call of the engine.
+    `resampled` says that its audio has another rate than the carrier's. `name` begins the ids of its responses, which have to differ from those of every other call of the engine.
 
     Attributes:
         calls: the tool calls that wait for a result.
     """
 
-    def __init__(self, gives: AudioFormat, now: float, name: str = "response") -> None:
+    def __init__(
+        self, gives: AudioFormat, now: float, name: str = "response", *, resampled: bool = False
+    ) -> None:
         self.calls: dict[str, None] = {}
         self._gives = gives
+        self._resampled = resampled
         self._name = name
         self._billed_until = now
         self._open: _Response | None = None
@@ -71,6 +82,8 @@ class CallReader:
         self._half = b""
         #: until when all audio so far plays
         self._plays_until = now
+        #: when the last of it came
+        self._came_at = now
         #: audio of the open response, with the time from which it plays
         self._kept: deque[tuple[float, bytes]] = deque()
         self._readers: dict[str, _Reader] = {
@@ -83,8 +96,15 @@ class CallReader:
     @property
     def deadline(self) -> float | None:
         """When `expire()` is to be called; None for never."""
-        over = self._over_at()
-        return min(over, self._kept[0][0] - AHEAD_S) if over is not None and self._kept else over
+        over, response = self._over_at(), self._open
+        if over is None or response is None:
+            return None
+        if self._kept:
+            return min(over, self._kept[0][0] - AHEAD_S)
+        return self._pad_at() if response.has_audio and not response.padded else over
+
+    def _pad_at(self) -> float:
+        return max(self._plays_until - PAD_S, self._came_at + PAUSE_S)
 
     def _over_at(self) -> float | None:
         """When the open response is over, if nothing more of it comes."""
@@ -110,7 +130,8 @@ class CallReader:
             return
         yield from self._begin(now)
         response = self._opened
-        response.has_audio, response.complete = True, False
+        response.has_audio, response.padded, response.complete = True, not self._resampled, False
+        self._came_at = now
         step = self._gives.bytes_for_ms(SLICE_MS)
         for start in range(0, len(audio), step):
             piece = audio[start : start + step]
@@ -124,9 +145,18 @@ class CallReader:
         most = self._plays_until - MOST_KEPT_S
         while self._kept and self._kept[0][0] <= max(now + AHEAD_S, most):
             yield self._heard(self._kept.popleft()[1])
+        yield from self._pad(now)
         over = self._over_at()
         if over is not None and now >= over:
             yield from self._done("completed", now)
+
+    def _pad(self, now: float) -> Iterator[RealtimeEvent]:
+        response = self._open
+        if response is None or not response.has_audio or response.padded or self._kept:
+            return
+        if now >= self._pad_at():
+            response.padded = True
+            yield self._heard(self._gives.silence(self._gives.rate * PAD_MS // 1000))
 
     def _heard(self, audio: bytes) -> RealtimeEvent:
         response = self._opened
