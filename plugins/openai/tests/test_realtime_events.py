@@ -257,6 +257,15 @@ def test_what_is_kept_is_bounded():
     assert len(reader._done) <= 128
 
 
+def test_a_server_cannot_fill_the_log(caplog):
+    reader = EventReader(MULAW_8K)
+    failed = {"type": "conversation.item.input_audio_transcription.failed", "error": {"code": "x"}}
+    for _ in range(50):
+        assert reader.read("nonsense") == []
+        reading(failed, reader=reader)
+    assert [record.levelname for record in caplog.records].count("WARNING") == 2
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),

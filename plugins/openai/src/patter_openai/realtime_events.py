@@ -69,6 +69,7 @@ class EventReader:
         self.fatal = ""
         self.last_code = ""
         self._initial_formats = self.formats
+        self._complaints: set[str] = set()
         self._responses: OrderedDict[str, Response] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
         self._audio_bytes: OrderedDict[str, int] = OrderedDict()
@@ -96,10 +97,16 @@ class EventReader:
         """The normalised events of one message; none for a message that says nothing to a call."""
         message = parsed(text)
         if message is None:
-            logger.warning("the engine sent what is no message")
+            self._complain("the engine sent what is no message")
             return []
         reader = self._readers.get(_id(message.get("type")) or "")
         return [] if reader is None else list(reader(message))
+
+    def _complain(self, text: str, *values: str) -> None:
+        """Once a connection, so that no server can fill the log."""
+        level = logging.DEBUG if text in self._complaints else logging.WARNING
+        self._complaints.add(text)
+        logger.log(level, text, *values)
 
     # -- what the engine asks
 
@@ -162,7 +169,7 @@ class EventReader:
     def _not_heard(self, message: ServerMessage) -> Iterator[RealtimeEvent]:
         """Nobody has to wait for these words any longer."""
         code = _id(_dict(message.get("error")).get("code")) or "unknown"
-        logger.warning("the caller's words were not transcribed: %s", code[:_LONGEST_ID])
+        self._complain("the caller's words were not transcribed: %s", code)
         yield RealtimeEvent("transcript_input", final=True, item_id=_id(message.get("item_id")))
 
     # -- responses
