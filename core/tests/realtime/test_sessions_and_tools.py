@@ -116,6 +116,14 @@ async def test_a_parked_session_that_nobody_takes_is_closed(simcall: Any, phone:
     assert len(phone.warming) == 0
 
 
+@pytest.mark.behaviour("PW-15")
+async def test_a_voice_beside_an_engine_makes_no_greeting_beforehand(simcall: Any) -> None:
+    async with simcall(agent(tts="fake", prewarm_first_message=True), ring_s=2.0) as call:
+        assert call.scene.voice.spoken == []
+        await call.agent_says(GREETING)
+        assert call.scene.voice.spoken == [GREETING], "the engine's"
+
+
 # -- tools
 
 

@@ -1,6 +1,6 @@
 """Whoever stops the agent, the effects are the same, and the carrier is left with next to nothing to play.
 
-BI-22 as far as it can be: realtime engines come later.
+BI-22 for pipelines; engines are interrupted in core/tests/realtime.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.behaviour("BI-22")
 @pytest.mark.parametrize("trigger", sorted(TRIGGERS))
 async def test_each_effect_of_an_interruption_comes_once_whatever_triggers_it(
     simcall: Any, trigger: str

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SpokenSentence:
-    """One sentence of an agent turn and where its audio lies; `tool_rounds` of the turn came before it."""
+    """One sentence of an agent turn and where its audio lies; `tool_rounds` of the turn came before it.
+
+    `ms_per_character` is how long its voice takes for a character at most, as far as that is known.
+    """
 
     text: str
     start: int
@@ -23,6 +26,7 @@ class SpokenSentence:
     complete: bool = False
     word_times: tuple[WordTime, ...] = ()
     tool_rounds: int = 0
+    ms_per_character: float = 75.0
     pending: deque[bytes | memoryview] = field(default_factory=deque)
 
 

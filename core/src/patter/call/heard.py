@@ -57,7 +57,7 @@ def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
     length = sum(map(len, words)) + len(words)
     total = sentence.samples
     if not sentence.complete:
-        total = max(total, length * MS_PER_CHARACTER * rate // 1000)
+        total = max(total, int(length * sentence.ms_per_character * rate / 1000))
     share = heard / total if total else 0.0
     count, position = 0, 0
     for word in words:
@@ -68,9 +68,9 @@ def _prefix(sentence: SpokenSentence, heard: int, rate: int) -> str:
     return " ".join(words[:count])
 
 
-def synthesised_part(text: str, samples: int, rate: int) -> str:
+def synthesised_part(text: str, samples: int, rate: int, ms_per_character: float = MS_PER_CHARACTER) -> str:
     """The words of a sentence that are surely in its audio, when the voice failed in the middle of it."""
-    return whole_words(text, samples * 1000 / rate / MS_PER_CHARACTER)
+    return whole_words(text, samples * 1000 / rate / ms_per_character)
 
 
 def whole_words(text: str, characters: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from patter.audio.convert import Converter
-from patter.call.heard import synthesised_part
+from patter.call.heard import MS_PER_CHARACTER, synthesised_part
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: the longest piece of audio that is converted at a time, in ms
 SLICE_MS = 40
+#: texts of fewer characters say nothing about how fast a voice is
+LEAST_CHARACTERS = 12
+#: no voice is faster or slower, in ms a character
+FASTEST_MS, SLOWEST_MS = 30.0, 150.0
 
 
 class EngineSpeech:
@@ -35,6 +39,7 @@ class EngineSpeech:
         self._machine = machine
         self._mouth = mouth
         self._gives = gives
+        self._slowest: float | None = None
         #: the moments of the current agent turn
         self.moments: ReplyMeter | None = None
         #: rounds of tools of it
@@ -61,6 +66,7 @@ class EngineSpeech:
         if sentence is None:
             return False
         sentence.tool_rounds = self.tool_rounds
+        sentence.ms_per_character = self._ms_per_character
         response.sentences[item] = sentence
         return True
 
@@ -96,8 +102,26 @@ class EngineSpeech:
         playout = self._machine.playout
         if not whole and response.sentences and playout.turn == response.turn:
             last = list(response.sentences.values())[-1]
-            last.text = synthesised_part(last.text, last.samples, playout.format.rate)
+            rate = playout.format.rate
+            last.text = synthesised_part(last.text, last.samples, rate, self._ms_per_character)
         playout.close_sentence(response.turn)
+        if whole:
+            self._learn(response)
+
+    def _learn(self, response: Response) -> None:
+        """How slow the voice is at most: a long text that is cut before its length is known is judged by that."""
+        said = [one for one in response.sentences.values() if one.text.strip()]
+        characters = sum(len(one.text) for one in said)
+        if characters < LEAST_CHARACTERS:
+            return
+        rate = self._machine.playout.format.rate
+        took = sum(one.samples for one in said) * 1000 / rate / characters
+        known = took if self._slowest is None else max(took, self._slowest)
+        self._slowest = min(max(known, FASTEST_MS), SLOWEST_MS)
+
+    @property
+    def _ms_per_character(self) -> float:
+        return MS_PER_CHARACTER if self._slowest is None else self._slowest
 
     def cut(self, responses: Iterable[Response]) -> list[tuple[str, int]]:
         """The items of a turn that was cleared which were not heard to their end, with the ms that were heard."""

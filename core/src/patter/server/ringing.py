@@ -46,7 +46,7 @@ class Ringing:
         lineup = line.lineup = self._make(line, plan, stream)
         lineup.check()
         greeting = self._greeting(line, plan)
-        renders = bool(greeting) and lineup.voice.tts is not None
+        renders = bool(greeting) and lineup.voice.tts is not None and not lineup.has_engine
         call_id = line.call.id
         self._warming.begin(call_id, lineup.warmables(renders=renders), ttl_s)
         if renders:
