@@ -69,11 +69,13 @@ class Outcome:
 def targets() -> tuple[Target, ...]:
     """All parsers."""
     import fuzz_core
+    import fuzz_engines
     import fuzz_models
     import fuzz_outbound
     import fuzz_twilio
 
-    return (*fuzz_core.TARGETS, *fuzz_twilio.TARGETS, *fuzz_models.TARGETS, *fuzz_outbound.TARGETS)
+    modules = (fuzz_core, fuzz_twilio, fuzz_models, fuzz_engines, fuzz_outbound)
+    return tuple(target for module in modules for target in module.TARGETS)
 
 
 def shares(chosen: Sequence[Target], inputs: int) -> list[int]:

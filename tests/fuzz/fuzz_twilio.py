@@ -32,6 +32,7 @@ from patter_twilio import rest, twiml
 from patter_twilio.config import TwilioConfig
 from patter_twilio.media import MAX_AUDIO, TwilioMedia
 from patter_twilio.signature import SignatureCheck
+from patter_twilio.transfers import WarmTransfers
 from patter_twilio.webhooks import TwilioWebhooks
 
 _ACCOUNT = "AC" + "0" * 32
@@ -136,7 +137,8 @@ class _Desk:
 
 
 def _webhooks() -> TwilioWebhooks:
-    webhooks = TwilioWebhooks(TwilioConfig(account_sid=_ACCOUNT, require_signature=False, voice="alice"))
+    config = TwilioConfig(account_sid=_ACCOUNT, require_signature=False, voice="alice")
+    webhooks = TwilioWebhooks(config, WarmTransfers())
     webhooks.attach(_Desk())
     return webhooks
 
