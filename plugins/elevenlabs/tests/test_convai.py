@@ -60,6 +60,7 @@ def test_the_agent_says_the_first_message_by_itself_and_whole():
     virtually(body)
 
 
+@pytest.mark.behaviour("RT-22")
 def test_only_what_is_configured_is_sent_and_no_audio_before_the_metadata():
     async def body(engine, simulator):
         speaking = None
