@@ -305,6 +305,32 @@ async def test_a_session_lost_in_mid_call_is_made_anew_with_what_was_said(simcal
     ]
 
 
+async def test_an_engine_that_takes_no_audio_is_replaced_and_nothing_is_lost(
+    simcall: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simcall(quiet_agent()) as call:
+        await call.caller_says("One.")
+        await call.agent_says("You said: One.")
+        await call.quiet(300)
+        call.scene.engine.engine._open = False
+        await call.caller_says("Two.")
+        await call.agent_says("You said: Two.")
+    assert call.scene.engine.connections == 2
+    assert len([one for one in caplog.messages if "did not take audio" in one]) == 1
+
+
+async def test_the_application_may_speak_over_the_greeting(simcall: Any, told: Told) -> None:
+    async with simcall(agent()) as call:
+        await call.agent_says("Hello, Acme")
+        call.call.say("All lines are busy.")
+        await call.agent_says("All lines are busy.")
+        await call.caller_says("Hello?")
+        await call.agent_says("You said: Hello?")
+    assert [one.reason for one in told["greeting_failed"]] == ["stopped"]
+    orders = [name for name in call.scene.engine.names() if name not in ("audio", "truncate")]
+    assert orders == ["guard", "response", "restore", "response"]
+
+
 async def test_an_engine_that_cannot_be_had_any_more_ends_the_call(simcall: Any) -> None:
     from patter.errors import ProviderDisconnected
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from patter.call.closing import close_provider
 from patter.call.first_message import FirstMessageSettings
 from patter.call.realtime_events import EngineEvents
 from patter.call.realtime_feed import EngineFeed
@@ -119,8 +120,12 @@ class EngineBridge:
 
     def open(self, heard: AudioFormat) -> EngineFeed:
         """Where the caller's audio goes, which comes as `heard`."""
-        self.feed = self.orders.feed = EngineFeed(heard, self.lineup.call_id)
+        self.feed = self.orders.feed = EngineFeed(heard, self.lineup.call_id, self._broken)
         return self.feed
+
+    def _broken(self, engine: RealtimeEngine) -> None:
+        """It takes no audio: close it, of which its receiver learns."""
+        self.start_task("engine closing", close_provider("engine", engine))
 
     def run_in(self, tasks: CallTasks) -> None:
         """The call begins."""

@@ -31,13 +31,24 @@ ORDER_S = 5.0
 class EngineFeed:
     """What goes to one engine at a time; `attach` again after a reconnect.
 
+    Args:
+        audio_format: format of the audio that it is given.
+        call_id: whose audio it is.
+        broken: told of an engine that raised on audio; it gets no more, and what it did not take goes to the next one.
+
     Attributes:
         format: format of the audio that it is given.
         dropped_frames: frames that were given up because too many were kept back.
     """
 
-    def __init__(self, audio_format: AudioFormat, call_id: str = "") -> None:
+    def __init__(
+        self,
+        audio_format: AudioFormat,
+        call_id: str = "",
+        broken: Callable[[RealtimeEngine], None] | None = None,
+    ) -> None:
         self.format = audio_format
+        self._broken = broken
         self.dropped_frames = 0
         self._call_id = call_id
         self._most_bytes = audio_format.bytes_for_ms(HOLD_MS)
@@ -115,9 +126,9 @@ class EngineFeed:
         if inspect.iscoroutinefunction(engine.send_audio):
             self._wake.set()
             return
-        while self._kept and self._engine is engine:
+        self._direct = engine
+        while self._kept and self._direct is engine:
             self._give(engine, self._next())
-        self._direct = self._engine
 
     def _next(self) -> bytes:
         chunk = self._kept.popleft()
@@ -131,9 +142,18 @@ class EngineFeed:
             return None
         try:
             return engine.send_audio(audio)
-        except Exception as error:  # the receiver learns of a session that is lost
-            self._failed("audio", error)
+        except Exception as error:
+            self._kept.appendleft(chunk)
+            self._kept_bytes += len(chunk)
+            self._refused(engine, error)
             return None
+
+    def _refused(self, engine: RealtimeEngine, error: Exception) -> None:
+        self._failed("audio", error)
+        if self._engine is engine:
+            self.detach()
+            if self._broken is not None:
+                self._broken(engine)
 
     # -- the sender
 
@@ -156,8 +176,13 @@ class EngineFeed:
         engine = self._engine
         assert engine is not None
         sending = self._give(engine, self._next())
-        if sending is not None:
-            await self._write("audio", lambda: sending)
+        if sending is None:
+            return
+        try:
+            async with asyncio.timeout(ORDER_S):
+                await sending
+        except Exception as error:
+            self._refused(engine, error)
 
     async def _write(self, name: str, write: Callable[[], Any]) -> None:
         try:

@@ -36,7 +36,7 @@ def session_of(
         instructions=prompts.system,
         tools=(*tools, *builtin_tools(can_transfer)),
         language=agent.language if "language" in agent.model_fields_set else None,
-        first_message=prompts.first_message,
+        first_message="" if history else prompts.first_message,  # a session that goes on greets nobody
         carrier_format=carrier_format,
         patter_decides=plan.patter_decides,
         history=tuple(history),
