@@ -373,3 +373,43 @@ async def test_a_call_that_was_placed_returns_its_cost(simcall: Any, phone: Any)
     assert result.cost == call.summary.cost
     assert line_of(result.cost, "carrier").model == "outbound"
     assert result.cost.total > result.cost.telephony > 0
+
+
+# -- CO-04
+
+
+@pytest.mark.behaviour("CO-04")
+async def test_an_engine_is_billed_for_each_response_cancelled_ones_too(simcall: Any) -> None:
+    told: list[Any] = []
+    ends: list[Any] = []
+    async with simcall(Agent(engine="fake", first_message=GREETING)) as call:
+        call.call.on("realtime_usage", told.append)
+        call.call.on("turn_ended", ends.append)
+        await call.agent_says(GREETING)
+        await call.caller_says("When do you open, and when do you close, and where are you?")
+        await call.quiet(20)
+        await asyncio.sleep(1.5)
+        await call.caller_says("Stop, please.")
+        await call.quiet(1500)
+    assert any(end.interrupted for end in ends)
+    assert len(told) == call.scene.engine.responses >= 3
+    cost = call.summary.cost
+    line = line_of(cost, "realtime")
+    assert line.units == realtime_sum(told)
+    assert line.units["input_audio"] == 10 * len(told)
+    assert cost.realtime == pytest.approx(len(told) * (10 * 32e-6 + 20 * 64e-6))
+    assert cost.total == pytest.approx(cost.telephony + cost.realtime)
+    assert {one.kind for one in cost.lines} == {"carrier", "realtime"}
+
+
+def realtime_sum(usages: list[Any]) -> dict[str, float]:
+    """The parts of usages that name no cached tokens, added up."""
+    names = {
+        "input_text": "input_text",
+        "input_audio": "input_audio",
+        "output_text": "output_text",
+        "output_audio": "output_audio",
+        "session": "seconds",
+    }
+    parts = {part: sum(getattr(usage, name) for usage in usages) for part, name in names.items()}
+    return {**parts, "cached_text": 0, "cached_audio": 0}
