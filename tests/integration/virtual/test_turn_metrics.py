@@ -1,155 +1,16 @@
-"""The figures of turns in whole calls: what they are, who is told of them, and that their parts add up."""
+"""The figures of turns in whole calls: what they are, and who is told of them."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from random import Random
 from typing import Any
 
 import pytest
+from turn_delays import Slow, check_sums, lookup
 
-from patter import BargeInStrategy, PipelineHooks, tool
-from patter.metrics import CallMetrics
+from patter import BargeInStrategy
 from patter.providers.stt import Final
 from patter.testing import CallTool, Reply
-from patter.testing.scene import VoiceFault
-
-#: whole calls with delays that are drawn
-MANY = int(os.environ.get("PATTER_MANY_CALLS", "0")) or 60
-
-
-class Slow(PipelineHooks):
-    """Takes its time before the model, and before the voice."""
-
-    def __init__(self, turn_s: float = 0.0, request_s: float = 0.0, voice_s: float = 0.0) -> None:
-        self.turn_s, self.request_s, self.voice_s = turn_s, request_s, voice_s
-
-    async def after_transcribe(self, text: str, context: Any) -> str:
-        await asyncio.sleep(self.turn_s)
-        return text
-
-    async def before_llm(self, messages: Any, context: Any) -> Any:
-        await asyncio.sleep(self.request_s)
-        return messages
-
-    async def before_synthesize(self, text: str, context: Any) -> str:
-        await asyncio.sleep(self.voice_s)
-        return text
-
-
-def check_sums(figures: CallMetrics) -> int:
-    """The parts of every turn add up to its total within 1 ms, and that to its latency; returns how many turns."""
-    for turn in figures.turns:
-        result = turn.breakdown
-        assert abs(sum(part.ms for part in result.parts) - result.total_ms) <= 1.0, turn
-        assert all(part.ms >= 0 for part in result.parts), turn
-        if turn.latency_ms is not None:
-            silence = result.total_ms - turn.latency_ms
-            assert -1.0 <= silence <= result.ms("endpointing") + 1.0, turn
-    return len(figures.turns)
-
-
-async def test_each_delay_is_in_its_part(simcall: Any) -> None:
-    pipeline = Slow(0.11, 0.12, 0.13)
-    reply = Reply("One two three four five six seven.", delay_s=0.3, token_delay_s=0.05)
-    async with simcall(
-        pipeline=pipeline, min_silence_ms=500, replies=[reply], tts="fake?delay_ms=170"
-    ) as call:
-        call.scene.recogniser.delay_s = 0.21
-        await call.caller_says("Count to seven please")
-        await call.agent_says("One two three four five six seven.")
-        await call.quiet(300)
-    (turn,) = call.summary.latency.turns
-    result = turn.breakdown
-    got = {part.name: part.ms for part in result.parts}
-    assert got == {
-        "endpointing": pytest.approx(500, abs=1),
-        "stt": pytest.approx(210, abs=1),
-        "hooks": pytest.approx(110 + 120 + 130, abs=1),
-        "tools": 0,
-        "llm_first_token": pytest.approx(300, abs=1),
-        "first_sentence": pytest.approx(300, abs=1),
-        "tts_first_byte": pytest.approx(170, abs=1),
-        "conversion": 0,
-        "pacing": pytest.approx(0, abs=1),
-    }
-    assert check_sums(call.summary.latency) == 1
-    assert {part.name: (part.provider, part.setting) for part in result.parts} == {
-        "endpointing": ("fake", "min_silence_ms"),
-        "stt": ("fake", "stt"),
-        "hooks": ("pipeline", "pipeline"),
-        "tools": ("", "tools"),
-        "llm_first_token": ("fake", "llm"),
-        "first_sentence": ("fake", "aggressive_first_flush"),
-        "tts_first_byte": ("fake", "tts"),
-        "conversion": ("fake", "tts"),
-        "pacing": ("fake", "max_calls"),
-    }
-
-
-def drawn_delays(random: Random) -> dict[str, Any]:
-    """An agent whose providers and hooks take their time, sometimes with tools, faults and other formats."""
-    voice = f"fake?delay_ms={random.randrange(0, 400, 7)}&chunk_delay_ms={random.choice((0, 0, 30))}"
-    if random.random() < 0.3:
-        voice += "&encoding=pcm16&rate=16000"
-    options: dict[str, Any] = {
-        "tts": voice,
-        "min_silence_ms": random.randrange(100, 900, 20),
-        "first_message": random.choice(("", "Hello.")),
-        "aggressive_first_flush": random.random() < 0.3,
-        "barge_in_mode": random.choice(("cancel", "confirm", "pause")),
-        "long_turn_message": random.choice(("", "One moment.")),
-        "long_turn_message_after_s": 1.0,
-    }
-    if random.random() < 0.3:
-        options.update(stt="fake-endpointing", vad=random.choice(("fake", False)), turn_end="stt")
-    if random.random() < 0.6:
-        options["pipeline"] = Slow(*(random.choice((0.0, random.random() / 4)) for _ in range(3)))
-    return options
-
-
-def drawn_reply(random: Random) -> Reply:
-    tools = [CallTool("look")] if random.random() < 0.2 else []
-    said = random.choice(("", "Let me look. ")) if tools else "Yes, we do that. It takes a day or two."
-    return Reply(
-        said,
-        tools=tools,
-        delay_s=random.choice((0.0, random.random(), 2 * random.random())),
-        token_delay_s=random.choice((0.0, random.random() / 8)),
-        error=OSError("gone") if random.random() < 0.05 else None,
-    )
-
-
-async def one_drawn_call(simcall: Any, random: Random) -> CallMetrics:
-    @tool
-    async def look() -> str:
-        """Look something up."""
-        await asyncio.sleep(random.random() / 2)
-        return "found"
-
-    replies = [drawn_reply(random) for _ in range(6)]
-    async with simcall(tools=[look], replies=replies, **drawn_delays(random)) as call:
-        call.scene.recogniser.delay_s = random.choice((0.0, random.random() / 2))
-        call.scene.voice.faults.extend(random.choice((None, VoiceFault(delay_s=0.3))) for _ in range(3))
-        for _ in range(random.randrange(1, 4)):
-            await call.caller_says(
-                random.choice(("Do you do that?", "And how long does it take?", "-")),
-                understood=random.choice((None, None, None, "[Music]")),
-                wait=random.random() < 0.8,
-            )
-            await asyncio.sleep(random.choice((0.0, random.random(), 4.0)))
-        if random.random() < 0.6:
-            await call.quiet(1500, within_s=120)
-    reported: CallMetrics = call.summary.latency
-    assert call.summary.metrics["turn_count"] == len(reported.turns)
-    return reported
-
-
-async def test_the_parts_of_every_turn_of_many_calls_add_up(simcall: Any) -> None:
-    random = Random(20261123)
-    turns = sum([check_sums(await one_drawn_call(simcall, random)) for _ in range(MANY)])
-    assert turns > MANY
 
 
 @pytest.mark.behaviour("MX-08")
@@ -320,13 +181,6 @@ EVENTS = (
     "tts_chunk",
     "tool_call_started",
 )
-
-
-@tool
-async def lookup() -> str:
-    """Look it up."""
-    await asyncio.sleep(0.2)
-    return "found"
 
 
 @pytest.mark.behaviour("MX-10")
