@@ -8,8 +8,12 @@ from typing import Any
 from fuzz_target import Target, require, require_text
 
 from patter.audio.formats import MULAW_8K
-from patter.providers.realtime import RealtimeEvent
+from patter.providers.realtime import RealtimeEvent, RealtimeSession
+from patter_elevenlabs.convai_messages import parsed as elevenlabs_parsed
+from patter_elevenlabs.convai_reading import ConversationReader
 from patter_openai.realtime_events import EventReader
+from patter_ultravox.messages import parsed as ultravox_parsed
+from patter_ultravox.reading import CallReader
 
 _PLACE = {"response_id": "resp_1", "item_id": "item_1", "output_index": 0, "content_index": 0}
 _USAGE = {
@@ -101,7 +105,57 @@ def _check(event: RealtimeEvent) -> None:
             require(0 <= count < 2**53, "tokens that nobody can count")
 
 
+_CONVAI = (
+    {"type": "audio", "audio_event": {"audio_base_64": "/////w==", "event_id": 5}},
+    {"type": "agent_response", "agent_response_event": {"agent_response": "Hé!", "event_id": 4}},
+    {"type": "agent_chat_response_part", "text_response_part": {"text": "Hé", "type": "delta", "event_id": 4}},
+    {"type": "agent_response_complete", "agent_response_complete_event": {"event_id": 5}},
+    {"type": "user_transcript", "user_transcription_event": {"user_transcript": "hello 😀", "event_id": 6}},
+    {"type": "interruption", "interruption_event": {"event_id": 5}},
+    {"type": "client_tool_call", "client_tool_call": {"tool_name": "book", "tool_call_id": "c", "parameters": {"day": 1.5}}},
+    {"type": "agent_tool_response", "agent_tool_response": {"tool_name": "end_call", "tool_call_id": "c", "tool_type": "system"}},
+    {"type": "error", "error_event": {"code": 1008, "error_type": "override_error", "message": "no"}},
+)  # fmt: skip
+_ULTRAVOX = (
+    {"type": "state", "state": "listening"},
+    {"type": "transcript", "role": "agent", "medium": "voice", "text": None, "delta": "Hé", "final": False, "ordinal": 1},
+    {"type": "transcript", "role": "agent", "medium": "voice", "text": "Hé!", "delta": None, "final": True, "ordinal": 1},
+    {"type": "transcript", "role": "user", "medium": "voice", "text": "hello 😀", "delta": None, "final": True, "ordinal": 2},
+    {"type": "client_tool_invocation", "toolName": "book", "invocationId": "c", "parameters": {"day": 1.5}},
+    {"type": "playback_clear_buffer"},
+)  # fmt: skip
+
+
+def _elevenlabs_message(raw: bytes) -> None:
+    """One message while the agent speaks, and what becomes of the response."""
+    reader = ConversationReader(RealtimeSession("", first_message="Hé"), MULAW_8K, 0.0)
+    for known in _CONVAI[:2]:
+        list(reader.read(known, 0.0))
+    message = elevenlabs_parsed(raw)
+    events = list(reader.read(message, 0.1)) if message is not None else []
+    _check_ended([*events, *reader.expire(1e9), *reader.end(1e9, orderly=True)])
+
+
+def _ultravox_message(raw: bytes) -> None:
+    """The same for a data message."""
+    reader = CallReader(MULAW_8K, 0.0)
+    list(reader.read_audio(b"\xff" * 80, 0.0))
+    message = ultravox_parsed(raw.decode("utf-8", "replace"))
+    events = list(reader.read(message, 0.1)) if message is not None else []
+    _check_ended([*events, *reader.expire(1e9), *reader.end(1e9, orderly=True)])
+
+
+def _check_ended(events: list[RealtimeEvent]) -> None:
+    for event in events:
+        _check(event)
+    done = [event.response_id for event in events if event.kind == "response_done"]
+    require(len(done) == len(set(done)), "a response that is done twice")
+    require(bool(done), "a response that is never done")
+
+
 TARGETS = (
+    Target("elevenlabs-convai-message", "bytes", lambda one: one.octets(tuple(json.dumps(event).encode() for event in _CONVAI), _CONVAI), _elevenlabs_message, (), 2),
+    Target("ultravox-message", "bytes", lambda one: one.octets(tuple(json.dumps(event).encode() for event in _ULTRAVOX), _ULTRAVOX), _ultravox_message, (), 2),
     Target("openai-engine-message", "bytes", lambda one: one.octets(tuple(json.dumps(event).encode() for event in _EVENTS), _EVENTS), _openai_message, (), 2),
     Target("openai-engine-event", "json", lambda one: one.changed(one.pick(_EVENTS)), _openai_event, (), 3),
 )  # fmt: skip

@@ -176,6 +176,19 @@ def test_the_audio_of_a_response_that_another_one_follows_is_passed_on_first():
     assert responses_of(events) == (["response-1", "response-2"], ["response-1"])
 
 
+def test_half_characters_and_numbers_that_are_none_are_not_passed_on():
+    one = reader()
+    (_, event) = read(
+        one, parsed('{"type": "agent_response", "agent_response_event": {"agent_response": "a\\ud800"}}')
+    )
+    assert event.text == "a?"
+    for parameters in ('{"a": 1e999}', '{"a": NaN}', '{"a":' * 900 + "1" + "}" * 900):
+        raw = f'{{"type": "client_tool_call", "client_tool_call": {{"tool_name": "t", "tool_call_id": "{len(parameters)}", "parameters": {parameters}}}}}'
+        message = parsed(raw)
+        calls = [event.call for event in read(one, message) if event.call] if message else []
+        assert all(call.arguments == "{}" or len(call.arguments) > 900 for call in calls)
+
+
 def test_waiting_tool_calls_are_bounded():
     one = reader()
     for number in range(MOST_CALLS * 2):

@@ -8,7 +8,6 @@ of its time, so that a response does not look silent before it is over.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections import deque
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from patter.providers.llm import ToolCall
 from patter.providers.realtime import RealtimeEvent, RealtimeUsage, ResponseStatus
-from patter_elevenlabs.convai_messages import LONGEST_NAME, audio_of, code, number, part, text
+from patter_elevenlabs.convai_messages import LONGEST_NAME, as_arguments, audio_of, code, number, part, text
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -253,7 +252,7 @@ class ConversationReader:
         self.calls[call_id] = None
         while len(self.calls) > MOST_CALLS:
             del self.calls[next(iter(self.calls))]
-        yield from self._call(ToolCall(call_id, name, json.dumps(part(fields, "parameters"))))
+        yield from self._call(ToolCall(call_id, name, as_arguments(fields.get("parameters"))))
 
     def _call(self, call: ToolCall) -> Iterator[RealtimeEvent]:
         """Belongs to what the agent is saying; while it says nothing, it is a response of its own."""

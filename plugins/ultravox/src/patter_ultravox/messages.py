@@ -157,6 +157,19 @@ def parsed(raw: str) -> Mapping[str, Any] | None:
 
 
 def text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
-    """The text under that name; "" if there is none or it is longer than it may be."""
+    """The text under that name; "" if there is none or it is longer than it may be.
+
+    Half characters, which JSON can spell and nobody can send on, are replaced.
+    """
     value = fields.get(name)
-    return value if isinstance(value, str) and len(value) <= longest else ""
+    if not isinstance(value, str) or len(value) > longest:
+        return ""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def as_arguments(parameters: object) -> str:
+    """What a tool is called with, as JSON; without what is no JSON object, or cannot be written as one."""
+    try:
+        return json.dumps(parameters if isinstance(parameters, dict) else {}, allow_nan=False)
+    except (ValueError, RecursionError):
+        return "{}"

@@ -8,7 +8,6 @@ passed on a little ahead of its time, so that a response does not look silent be
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from patter.providers.llm import ToolCall
 from patter.providers.realtime import RealtimeEvent, RealtimeUsage, ResponseStatus
-from patter_ultravox.messages import LONGEST_NAME, LONGEST_TEXT, text
+from patter_ultravox.messages import LONGEST_NAME, LONGEST_TEXT, as_arguments, text
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -227,9 +226,7 @@ class CallReader:
         self.calls[call_id] = None
         while len(self.calls) > MOST_CALLS:
             del self.calls[next(iter(self.calls))]
-        parameters = message.get("parameters")
-        arguments = json.dumps(parameters if isinstance(parameters, dict) else {})
-        yield from self._call(ToolCall(call_id, name, arguments))
+        yield from self._call(ToolCall(call_id, name, as_arguments(message.get("parameters"))))
 
     def _call(self, call: ToolCall) -> Iterator[RealtimeEvent]:
         """Belongs to what the agent is saying; while it says nothing, it is a response of its own."""
