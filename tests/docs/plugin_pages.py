@@ -104,17 +104,17 @@ def environment() -> str:
         for row in (*rows(Agent, "agent"), *rows(PhoneSettings, "phone"))
         if row.variable
     ]
-    others = [
-        (code(one.name), one.default, one.help, package.dist)
-        for package in catalogue.load().packages
-        if not package.is_core
-        for one in getattr(importlib.import_module(package.module), "VARIABLES", ())
-    ]
     options.insert(0, (code("PATTER_CARRIER"), code("phone.carrier"), "The carrier, such as twilio."))
     providers = [
         (code(variable), f"{TITLES[record.kind]} `{record.name}`", code(field), package.dist)
         for record, package in records()
         for field, variable in record.env.items()
+    ]
+    others = [
+        (code(one.name), one.default, one.help, package.dist)
+        for package in catalogue.load().packages
+        if not package.is_core
+        for one in getattr(importlib.import_module(package.module), "VARIABLES", ())
     ]
     return "\n\n".join(
         [

@@ -34,31 +34,6 @@ class Figures:
             buckets=CALL_S,
             registry=registry,
         )
-        self.turns = Counter(
-            "patter_turns",
-            "Turns of the agent that are over, by what they were and whether they were interrupted.",
-            ("kind", "interrupted"),
-            registry=registry,
-        )
-        self.turn_latency = Histogram(
-            "patter_turn_latency_seconds",
-            "From the end of the caller's speech to the first audio of the answer.",
-            buckets=LATENCY_S,
-            registry=registry,
-        )
-        self.turn_parts = Histogram(
-            "patter_turn_part_seconds",
-            "What the caller waited for in a turn, by part; the parts of a turn add up to the whole.",
-            ("part",),
-            buckets=LATENCY_S,
-            registry=registry,
-        )
-        self.interruptions = Counter(
-            "patter_interruptions",
-            "Times the caller spoke over the agent, by what became of it.",
-            ("outcome",),
-            registry=registry,
-        )
         self.errors = Counter(
             "patter_provider_errors",
             "Failures of a part of a call.",
@@ -71,6 +46,45 @@ class Figures:
             ("kind", "provider"),
             registry=registry,
         )
+        self.turns = TurnFigures(registry)
+        self.loop = LoopFigures(registry)
+
+
+class TurnFigures:
+    """Of the turns of the agent."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.count = Counter(
+            "patter_turns",
+            "Turns of the agent that are over, by what they were and whether they were interrupted.",
+            ("kind", "interrupted"),
+            registry=registry,
+        )
+        self.latency = Histogram(
+            "patter_turn_latency_seconds",
+            "From the end of the caller's speech to the first audio of the answer.",
+            buckets=LATENCY_S,
+            registry=registry,
+        )
+        self.parts = Histogram(
+            "patter_turn_part_seconds",
+            "What the caller waited for in a turn, by part; the parts of a turn add up to the whole.",
+            ("part",),
+            buckets=LATENCY_S,
+            registry=registry,
+        )
+        self.interruptions = Counter(
+            "patter_interruptions",
+            "Times the caller spoke over the agent, by what became of it.",
+            ("outcome",),
+            registry=registry,
+        )
+
+
+class LoopFigures:
+    """Of the event loop."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.lag = Histogram(
             "patter_event_loop_lag_seconds",
             "How late the event loop is, measured twice a second.",

@@ -35,7 +35,7 @@ class PhoneObserver(Collector):
         self.registry = CollectorRegistry(auto_describe=True)
         self._figures = Figures(self.registry)
         self._longest_lag = 0.0
-        self._figures.longest_lag.set_function(self._take_longest_lag)
+        self._figures.loop.longest_lag.set_function(self._take_longest_lag)
         self._lag = LoopLag(self._lagged)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -88,7 +88,7 @@ class PhoneObserver(Collector):
         self._lag.stop()
 
     def _lagged(self, seconds: float) -> None:
-        self._figures.lag.observe(seconds)
+        self._figures.loop.lag.observe(seconds)
         self._longest_lag = max(self._longest_lag, seconds)
 
     def _take_longest_lag(self) -> float:
@@ -113,17 +113,17 @@ class PhoneObserver(Collector):
         metrics = turn.metrics
         if metrics is None:
             return
-        figures = self._figures
-        figures.turns.labels(metrics.kind, str(turn.interrupted).lower()).inc()
+        turns = self._figures.turns
+        turns.count.labels(metrics.kind, str(turn.interrupted).lower()).inc()
         if metrics.latency_ms is not None:
-            figures.turn_latency.observe(metrics.latency_ms / 1000)
+            turns.latency.observe(metrics.latency_ms / 1000)
             for part in metrics.breakdown.parts:
-                figures.turn_parts.labels(part.name).observe(part.ms / 1000)
+                turns.parts.labels(part.name).observe(part.ms / 1000)
 
     @hookimpl
     def patter_barge_in(self, event: BargeInOutcome) -> None:
         """The caller spoke over the agent."""
-        self._figures.interruptions.labels(event.outcome).inc()
+        self._figures.turns.interruptions.labels(event.outcome).inc()
 
     @hookimpl
     def patter_call_ended(self, call: Call, summary: CallSummary) -> None:
