@@ -128,3 +128,15 @@ def test_an_endpoint_that_is_no_http_address_is_refused(endpoint: str, make_phon
 def test_without_an_endpoint_nothing_leaves_the_machine() -> None:
     assert otlp_target({}) is None
     assert otlp_target({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}) is None
+
+
+def test_one_who_asks_for_traces_without_the_sdk_is_told(
+    make_phone: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("patter.telemetry.switch.is_installed", lambda: False)
+    caplog.set_level("INFO")
+    assert not make_phone("1").telemetry.is_on
+    assert "opentelemetry-sdk" in caplog.text
+    caplog.clear()
+    assert not make_phone("0").telemetry.is_on
+    assert caplog.text == ""

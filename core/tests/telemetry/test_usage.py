@@ -168,3 +168,34 @@ async def test_a_second_model_has_a_span_of_its_own(
         assert told["patter.llm.provider"] == provider
         assert told["patter.cost.llm_output_tokens"] == tokens[provider]
     assert second.start_time == second.end_time
+
+
+@pytest.mark.behaviour("OB-05")
+async def test_a_call_with_an_engine_has_its_minutes_and_its_turns(
+    make_phone: Callable[..., Any], exporter: InMemorySpanExporter
+) -> None:
+    from realtime_calls import agent
+
+    phone = make_phone()
+    attach_span_exporter(phone, exporter)
+    async with CallFactory(phone)(agent()) as call:
+        await call.caller_says("When do you open?")
+        await call.agent_says("You said", within_s=20)
+        await call.quiet(500)
+    spans = await exported(phone, exporter)
+    (span,) = named(spans, "patter.call")
+    told = dict(span.attributes or {})
+    assert told["patter.realtime.provider"] == "fake"
+    seconds = units(call, "realtime").get("session") or call.summary.duration_s
+    assert told["patter.cost.realtime_minutes"] == pytest.approx(seconds / 60)
+    assert told["patter.cost.realtime_minutes"] > 0
+    assert told["patter.cost.telephony_minutes"] > 0
+    assert not {"patter.llm.provider", "patter.stt.provider"} & set(told)
+    answers = [dict(one.attributes or {}) for one in named(spans, "patter.turn")]
+    metrics = {one.turn: one for one in call.summary.latency.turns}
+    assert {one["patter.turn"] for one in answers} == set(metrics)
+    for one in answers:
+        figures = metrics[one["patter.turn"]]
+        heard = figures.total_ms if figures.latency_ms is None else figures.latency_ms
+        assert one["patter.latency.ttfb_ms"] == heard
+        assert one["patter.latency.turn_ms"] == figures.total_ms

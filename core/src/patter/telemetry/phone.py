@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from patter.telemetry.switch import is_on
+from patter.telemetry.switch import ENABLED, is_on, is_wanted
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -30,6 +30,10 @@ class Telemetry:
     def __init__(self, environ: Mapping[str, str], clock: Clock, *, personal_data: bool) -> None:
         self._tracing: Tracing | None = None
         if not is_on(environ):
+            if is_wanted(environ):
+                logger.info(
+                    "%s is set, but opentelemetry-sdk is not installed: there are no traces", ENABLED.name
+                )
             return
         # Here and not in a call, in which nothing is imported.
         from patter.telemetry.tracing import Tracing

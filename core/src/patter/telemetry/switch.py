@@ -29,7 +29,12 @@ _ON: Final = ("1", "true", "yes")
 
 def is_on(environ: Mapping[str, str]) -> bool:
     """Whether the environment asks for traces and the SDK is there to make them."""
-    return environ.get(ENABLED.name, "").strip().lower() in _ON and is_installed()
+    return is_wanted(environ) and is_installed()
+
+
+def is_wanted(environ: Mapping[str, str]) -> bool:
+    """Whether the environment asks for traces."""
+    return environ.get(ENABLED.name, "").strip().lower() in _ON
 
 
 def is_installed() -> bool:
