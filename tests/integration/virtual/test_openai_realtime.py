@@ -362,9 +362,10 @@ async def test_all_outputs_go_out_and_then_one_request(simcall: Any, lingers_s: 
 # -- interruptions, and a session that ends
 
 
+@pytest.mark.parametrize("speed", [1.05, 10.0])
 @pytest.mark.parametrize("mode", ["cancel", "confirm", "pause", "strategies"])
 async def test_an_interrupted_answer_is_cut_at_both_ends_where_the_caller_stopped_hearing_it(
-    simcall: Any, mode: str
+    simcall: Any, mode: str, speed: float
 ) -> None:
     answer = "We are open from nine to five on Monday, and from ten to four on all other days of the week."
     options: dict[str, Any] = {} if mode in ("cancel", "strategies") else {"barge_in_mode": mode}
@@ -375,7 +376,7 @@ async def test_an_interrupted_answer_is_cut_at_both_ends_where_the_caller_stoppe
         said = [text for role, text in asked.heard if role == "user"]
         return answer if len(said) == 1 else f"You said {said[-1]}"
 
-    async with engine_call(simcall, server={"model": model}, **options) as made:
+    async with engine_call(simcall, server={"model": model, "speed": speed}, **options) as made:
         slow_network(0.03)
         await made.call.agent_says(GREETING)
         await made.call.caller_says("When are you open?")
@@ -387,7 +388,9 @@ async def test_an_interrupted_answer_is_cut_at_both_ends_where_the_caller_stoppe
         (session,) = made.sessions
         cut = [one for one in session.instructed if one["type"] == "conversation.item.truncate"]
         assert len(cut) == 1
-        assert not [event for _, event in session.sent if event["type"] == "error"]
+        told = [event["error"]["code"] for _, event in session.sent if event["type"] == "error"]
+        races = ["response_cancel_not_active"] if mode == "cancel" else []  # both stop it in the same moment
+        assert told in ([], races)
         entry = next(one for one in made.call.transcript if one.text.startswith("We are"))
         assert entry.interrupted
         heard = [one for one in made.agent_lines() if one.text and one.text in answer]
