@@ -39,7 +39,9 @@ def test_the_first_message_is_spoken_by_the_vendor_and_cannot_be_interrupted():
         assert "transcript_input" not in heard.kinds
         assert heard.of("response_done")[0].status == "completed"
         assert PCM16_8K.duration_ms(len(heard.audio)) == speech_ms(HELLO)
-        assert heard.times[-1] - begun >= speech_ms(HELLO) / 1000, "not before it was to be heard"
+        assert heard.times[-1] - begun == pytest.approx(speech_ms(HELLO) / 1000, abs=0.01), (
+            "when it was to be heard"
+        )
         (final,) = (event for event in heard.of("transcript_output") if event.final)
         assert final.text == HELLO
         assert "".join(e.text for e in heard.of("transcript_output") if not e.final) == HELLO
@@ -185,7 +187,7 @@ def test_the_rates_are_the_carriers_or_those_that_are_configured(carrier, settin
         Faults(late_transcript=True),
         Faults(malformed=True),
         Faults(split_audio=True),
-        Faults(stall_s=0.9),
+        Faults(stall_s=0.8),
         Faults(stray_clears=True),
     ],
 )

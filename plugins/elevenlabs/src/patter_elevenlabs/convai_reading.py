@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: what an agent says later than this, in s, is no greeting
 GREETING_S: Final = 3.0
-#: how long after its last audio was to be played a response may still go on, in s
-QUIET_S: Final = 0.5
+#: a response goes on, though all of its audio has been played, while its last audio is not older than this, in s
+QUIET_S: Final = 0.7
 #: how long a response may be nothing but text, in s; longer than core waits for a greeting (RT-22)
 TEXT_ALONE_S: Final = 5.0
 #: the longest piece of audio that is passed on at once, in ms
@@ -130,7 +130,7 @@ class ConversationReader:
             return None
         if not response.has_audio:
             return response.begun + TEXT_ALONE_S
-        return self._plays_until + (0.0 if response.complete else QUIET_S)
+        return self._plays_until if response.complete else max(self._plays_until, self._came_at + QUIET_S)
 
     def read(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         """The events of one message; none for a message that says nothing to Patter."""
