@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from patter.mcp_servers import MCPServer as MCPServer
     from patter.messages import CallerMessage as CallerMessage
     from patter.messages import MessageWebhook as MessageWebhook
+    from patter.metrics.cost import CallCost as CallCost
+    from patter.metrics.cost import CostLine as CostLine
     from patter.pipeline_hooks import PipelineContext as PipelineContext
     from patter.pipeline_hooks import PipelineHooks as PipelineHooks
     from patter.providers.barge_in import BargeInEvent as BargeInEvent
@@ -56,10 +58,12 @@ _HOMES = {
     "BargeInRecord": "patter.records",
     "BargeInStrategy": "patter.providers.barge_in",
     "Call": "patter.call.call",
+    "CallCost": "patter.metrics.cost",
     "CallResult": "patter.call_result",
     "CallerMessage": "patter.messages",
     "CarrierRecord": "patter.records",
     "ConfigError": "patter.errors",
+    "CostLine": "patter.metrics.cost",
     "Guardrail": "patter.guardrails",
     "Hangup": "patter.decisions",
     "LLMRecord": "patter.records",

@@ -309,7 +309,10 @@ def test_a_call_is_placed_and_its_result_printed(folder, to, outcome, code):
         "reason",
         "duration_seconds",
         "transcript",
+        "cost",
         "metrics",
     }
+    assert result["cost"]["total"] == 0
+    assert all(not line["priced"] for line in result["cost"]["lines"]), "nobody here has a price"
     if outcome == "answered":
         assert [entry["role"] for entry in result["transcript"]] in ([], ["assistant"])

@@ -86,6 +86,12 @@ def _print(result: CallResult, *, as_json: bool) -> None:
     for entry in result.transcript:
         who = "agent " if entry.role == "assistant" else "caller"
         print(f"  {entry.heard_ms / 1000:7.1f} s  {who}  {entry.text}{' ...' if entry.interrupted else ''}")
+    for line in result.cost.lines:
+        known = f"{line.amount:.4f} {result.cost.currency}" if line.priced else "no price is known"
+        about = f"{line.provider} {line.model}".strip()
+        print(f"  {line.kind:8} {about}: {known}{' (estimated)' if line.estimated and line.priced else ''}")
+    if result.cost.lines:
+        print(f"  cost: {result.cost.total:.4f} {result.cost.currency}")
 
 
 def _as_json(result: CallResult) -> dict[str, object]:
@@ -96,5 +102,6 @@ def _as_json(result: CallResult) -> dict[str, object]:
         "reason": result.reason,
         "duration_seconds": result.duration_seconds,
         "transcript": [asdict(entry) for entry in result.transcript],
+        "cost": result.cost.as_dict(),
         "metrics": dict(result.metrics),
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from patter.call.call import Call
 from patter.errors import ConfigError, PatterError
-from patter.records import STTRecord, TTSRecord
+from patter.records import FREE, STTRecord, TTSRecord
 from patter.server.desk import MediaClaim
 from patter.talk.terminal import TerminalLines
 from patter.talk.text_line import TEXT, TextCarrier, TextLine
@@ -73,8 +73,8 @@ def in_writing(agent: Agent, ears: TypedEars) -> Agent:
             "test: the agent has nothing to answer with: set llm, for example openai/gpt-4.1-mini"
         )
     return agent.changed(
-        stt=STTRecord("typed", ears.make, endpoints=True, interims=True),
-        tts=TTSRecord("written", WrittenTTS),
+        stt=STTRecord("typed", ears.make, endpoints=True, interims=True, prices=FREE),
+        tts=TTSRecord("written", WrittenTTS, prices=FREE),
         vad=False,
         turn_end="auto",
         noise_filter=None,

@@ -20,7 +20,7 @@ from patter.providers.carrier import (
     StreamStopped,
     WebhookHandler,
 )
-from patter.records import CarrierRecord
+from patter.records import FREE, CarrierRecord
 
 #: the name under which such a call is told to hooks and callbacks
 TEXT: Final = "text"
@@ -125,7 +125,13 @@ class TextCarrier(Carrier):
     """Takes the engine's orders for the one call that is on its line; reaches nobody."""
 
     record: Final = CarrierRecord(
-        TEXT, "patter.talk.text_line:TextCarrier", marks=True, clear=True, dtmf_out=True, transfers=("cold",)
+        TEXT,
+        "patter.talk.text_line:TextCarrier",
+        marks=True,
+        clear=True,
+        dtmf_out=True,
+        transfers=("cold",),
+        prices=FREE,
     )
 
     def __init__(self, write: Callable[[str], None]) -> None:
