@@ -58,11 +58,19 @@ def test_openmetrics_is_spoken_where_it_is_asked_for() -> None:
     assert text.endswith("# EOF\n")
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "Host"])
 def test_without_a_token_nothing_is_told_to_who_comes_through_a_proxy(header: str) -> None:
     (answer,) = ask({}, {"headers": {header: "203.0.113.7"}})
     assert answer[0] == 403
     assert "patter_" not in answer[2]
+
+
+@pytest.mark.parametrize(
+    "host", ["[", "::1:x", "local host", "localhost.example.com", "127.0.0.1.example.com"]
+)
+def test_an_odd_host_is_refused(host: str) -> None:
+    (answer,) = ask({}, {"headers": {"Host": host}})
+    assert answer[0] in (400, 403)
 
 
 def test_a_token_is_needed_where_there_is_one() -> None:

@@ -125,7 +125,7 @@ async def test_each_turn_has_the_latency_of_its_metrics(
     assert len(turns) == len(metrics) == 3
     for span, figures in zip(turns, metrics, strict=True):
         heard = figures.total_ms if figures.latency_ms is None else figures.latency_ms
-        assert said(span)["patter.turn"] == figures.turn
+        assert said(span)["patter.turn.number"] == figures.turn
         assert said(span)["patter.latency.ttfb_ms"] == heard
         assert said(span)["patter.latency.turn_ms"] == figures.total_ms
         parts = {f"patter.latency.part.{part.name}_ms": part.ms for part in figures.breakdown.parts}

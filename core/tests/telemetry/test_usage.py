@@ -193,9 +193,9 @@ async def test_a_call_with_an_engine_has_its_minutes_and_its_turns(
     assert not {"patter.llm.provider", "patter.stt.provider"} & set(told)
     answers = [dict(one.attributes or {}) for one in named(spans, "patter.turn")]
     metrics = {one.turn: one for one in call.summary.latency.turns}
-    assert {one["patter.turn"] for one in answers} == set(metrics)
+    assert {one["patter.turn.number"] for one in answers} == set(metrics)
     for one in answers:
-        figures = metrics[one["patter.turn"]]
+        figures = metrics[one["patter.turn.number"]]
         heard = figures.total_ms if figures.latency_ms is None else figures.latency_ms
         assert one["patter.latency.ttfb_ms"] == heard
         assert one["patter.latency.turn_ms"] == figures.total_ms

@@ -41,6 +41,14 @@ def _is_local(request: web.Request) -> bool:
     if any(header in request.headers for header in PASSED_ON):
         return False
     try:
-        return ipaddress.ip_address(request.remote or "").is_loopback
+        named = request.url.host or ""
+    except ValueError:  # of a Host header that is none
+        return False
+    return _is_loopback(request.remote or "") and (named == "localhost" or _is_loopback(named))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False

@@ -28,7 +28,7 @@ TTS_PROVIDER: Final = "patter.tts.provider"
 LLM_PROVIDER: Final = "patter.llm.provider"
 REALTIME_PROVIDER: Final = "patter.realtime.provider"
 
-TURN: Final = "patter.turn"
+TURN: Final = "patter.turn.number"
 TTFB_MS: Final = "patter.latency.ttfb_ms"
 TURN_MS: Final = "patter.latency.turn_ms"
 

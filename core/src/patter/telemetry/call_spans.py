@@ -53,13 +53,13 @@ class CallSpans:
                 "patter.call", start_time=self._ns(self.now()), attributes=self._values(first)
             )
         self._context = set_span_in_context(self._span)
-        call.events.inside = self.inside
         turns = TurnSpans(self)
         for event, callback in turns.subscriptions().items():
             call.on(event, swallowing(callback))
         call.register(turns)
         call.on("failed", swallowing(self._failed))
         call.on("call_ended", swallowing(self._ended))
+        call.events.inside = self.inside
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -67,12 +67,22 @@ class CallSpans:
         if current_scope() is self._scope:
             yield
             return
-        with entered(self._scope):
+        with entered(self._scope), self._current_span():
+            yield
+
+    @contextmanager
+    def _current_span(self) -> Iterator[None]:
+        """Make the call's span the parent of spans that are begun in the body; without it if that cannot be done."""
+        try:
             token = otel_context.attach(set_span_in_context(self._span))
-            try:
-                yield
-            finally:
-                otel_context.detach(token)
+        except Exception:
+            logger.debug("call %s: its span cannot be made the current one", self._call.id, exc_info=True)
+            yield
+            return
+        try:
+            yield
+        finally:
+            otel_context.detach(token)
 
     # -- for the parts of the call
 

@@ -56,8 +56,12 @@ class Telemetry:
 
     async def close(self) -> None:
         """Hand what waits to the exporters, for at most 2 s. They are used again when the phone serves again."""
-        if self._tracing is not None:
+        if self._tracing is None:
+            return
+        try:
             await asyncio.get_running_loop().run_in_executor(None, self._tracing.close, FLUSH_S)
+        except Exception:
+            logger.debug("what waits for exporters was given up", exc_info=True)
 
 
 def attach_span_exporter(patter: Patter, exporter: SpanExporter, side: str = "uut") -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -61,7 +61,9 @@ def entered(scope: Scope) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        # The body of a coroutine that nobody finished is closed in another context, which never had this scope.
+        with suppress(ValueError):
+            _current.reset(token)
 
 
 @contextmanager
