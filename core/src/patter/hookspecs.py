@@ -73,7 +73,7 @@ def patter_register_llm() -> Iterable[LLMRecord] | None:
 
 @hookspec
 def patter_register_realtime() -> Iterable[RealtimeRecord] | None:
-    """Once, before the first engine reference is resolved. Return the engines this plugin provides. Provisional."""
+    """Once, before the first engine reference is resolved. Return the engines this plugin provides."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from realtime_calls import Told, agent
 
 from patter import BargeInStrategy
 from patter.providers.realtime import RealtimeEvent
-from patter.testing.engine_script import Spoken
+from patter.testing.engine_script import EngineReply
 
 LONG = "Let me tell you all about our opening hours, which are long."
 
@@ -38,7 +38,7 @@ async def test_speech_over_audio_that_is_heard_clears_once_and_truncates_at_the_
 ) -> None:
     call = simcall(quiet_agent())
     script = call.scene.engine
-    script.replies.append(Spoken(LONG))
+    script.replies.append(EngineReply(LONG))
     async with call:
         await call.caller_says("Tell me.")
         await call.agent_says("Let me tell you")
@@ -63,7 +63,7 @@ async def test_the_engine_that_cancels_by_itself_is_followed_at_once_whatever_th
 ) -> None:
     call = simcall(quiet_agent())
     script = call.scene.engine
-    script.replies.append(Spoken(LONG, piece_s=0.1))
+    script.replies.append(EngineReply(LONG, piece_s=0.1))
     async with call:
         await call.caller_says("Tell me.")
         while not told["agent_speech_started"]:
@@ -85,7 +85,7 @@ async def test_the_engine_that_cancels_by_itself_is_followed_at_once_whatever_th
 async def test_what_nobody_has_heard_is_deleted(simcall: Any) -> None:
     call = simcall(quiet_agent())
     script = call.scene.engine
-    script.replies.append(Spoken(LONG))
+    script.replies.append(EngineReply(LONG))
     async with call:
         call.call.on("agent_speech_started", lambda turn: call.call.interrupt())
         await call.caller_says("Tell me.")
@@ -97,7 +97,7 @@ async def test_what_nobody_has_heard_is_deleted(simcall: Any) -> None:
 async def test_the_gate_binds_what_patter_decides(simcall: Any, told: Told) -> None:
     call = simcall(quiet_agent())
     script = call.scene.engine
-    script.replies.append(Spoken(LONG, piece_s=0.001))
+    script.replies.append(EngineReply(LONG, piece_s=0.001))
     async with call:
         await call.caller_says("Tell me.")
         while not told["agent_speech_started"]:
@@ -161,7 +161,7 @@ async def test_texts_are_matched_by_their_items_and_not_by_their_order(simcall: 
     script = call.scene.engine
     script.transcript_delays.extend([1.6, 0.1])
     script.reply_s = 1.0
-    script.replies.extend([Spoken("Very well."), Spoken("Very well.")])
+    script.replies.extend([EngineReply("Very well."), EngineReply("Very well.")])
     async with call:
         await call.caller_says("One, two.")
         await asyncio.sleep(0.4)
@@ -217,7 +217,7 @@ async def test_only_mode_cancel_without_strategies_leaves_it_to_the_engine(
 async def test_strategies_judge_speech_over_an_engine_as_over_a_pipeline(simcall: Any, told: Told) -> None:
     call = simcall(quiet_agent(barge_in_strategies=[StopWord()]))
     script = call.scene.engine
-    script.replies.extend([Spoken(LONG * 2, piece_s=0.1), Spoken("Stopped.")])
+    script.replies.extend([EngineReply(LONG * 2, piece_s=0.1), EngineReply("Stopped.")])
     async with call:
         await call.caller_says("Tell me.")
         await call.agent_says("Let me tell you")
@@ -262,7 +262,7 @@ async def test_the_application_commits_turns_where_it_asked_to(simcall: Any) -> 
 async def test_the_application_has_a_text_said_and_stops_the_agent(simcall: Any) -> None:
     call = simcall(quiet_agent())
     script = call.scene.engine
-    script.replies.append(Spoken(LONG, piece_s=0.1))
+    script.replies.append(EngineReply(LONG, piece_s=0.1))
     async with call:
         await call.caller_says("Tell me.")
         await call.agent_says("Let me tell")
@@ -280,7 +280,7 @@ async def test_usage_is_told_for_each_response_also_of_one_that_was_cancelled(
     simcall: Any, told: Told
 ) -> None:
     call = simcall(quiet_agent())
-    call.scene.engine.replies.append(Spoken(LONG, piece_s=0.1))
+    call.scene.engine.replies.append(EngineReply(LONG, piece_s=0.1))
     async with call:
         await call.caller_says("Tell me.")
         await call.agent_says("Let me")

@@ -11,7 +11,7 @@ from realtime_calls import GREETING, GREETING_MS, Told, agent, utterances_heard
 
 from patter.call.first_message_actions import GreetingReport, ProtectionReport
 from patter.errors import ProviderDisconnected
-from patter.testing.engine_script import Spoken
+from patter.testing.engine_script import EngineReply
 
 HALF = GREETING_MS // 2 // 100 * 100
 
@@ -124,17 +124,17 @@ async def test_without_a_first_message_nothing_is_protected(simcall: Any, told: 
 @pytest.mark.parametrize(
     "broken",
     [
-        Spoken(status="cancelled", after_ms=HALF),
-        Spoken(status="cancelled", after_ms=HALF, repeated_ends=2),
-        Spoken(status="failed", detail="server_error", after_ms=200),
-        Spoken(status="incomplete", after_ms=HALF),
-        Spoken(silent=True),
-        Spoken(status="cancelled", after_ms=HALF, piece_s=0.1),
+        EngineReply(status="cancelled", after_ms=HALF),
+        EngineReply(status="cancelled", after_ms=HALF, repeated_ends=2),
+        EngineReply(status="failed", detail="server_error", after_ms=200),
+        EngineReply(status="incomplete", after_ms=HALF),
+        EngineReply(silent=True),
+        EngineReply(status="cancelled", after_ms=HALF, piece_s=0.1),
     ],
     ids=["cancelled", "repeatedly", "failed", "incomplete", "silent", "in real time"],
 )
 async def test_a_greeting_that_breaks_off_is_said_again_and_heard_to_its_end_once(
-    simcall: Any, told: Told, broken: Spoken
+    simcall: Any, told: Told, broken: EngineReply
 ) -> None:
     call = simcall(agent())
     script = call.scene.engine
@@ -160,7 +160,7 @@ async def test_a_greeting_that_breaks_off_is_said_again_and_heard_to_its_end_onc
 async def test_what_was_heard_to_four_fifths_is_not_said_again(simcall: Any, told: Told) -> None:
     call = simcall(agent())
     most = 2400  # of 2970
-    broken = Spoken(status="cancelled", after_ms=most, piece_s=0.1, slowness=1.5)
+    broken = EngineReply(status="cancelled", after_ms=most, piece_s=0.1, slowness=1.5)
     call.scene.engine.greetings.append(broken)
     async with call:
         await asyncio.sleep(3.5)
@@ -175,7 +175,7 @@ async def test_what_was_heard_to_four_fifths_is_not_said_again(simcall: Any, tol
 async def test_when_all_attempts_failed_a_fallback_voice_greets(simcall: Any, told: Told) -> None:
     call = simcall(agent(tts="fake"))
     script = call.scene.engine
-    script.greetings.extend([Spoken(status="failed", detail="quota", silent=True)] * 3)
+    script.greetings.extend([EngineReply(status="failed", detail="quota", silent=True)] * 3)
     async with call:
         await call.caller_says("Hello?", wait=False)
         await call.agent_says(GREETING)
@@ -195,7 +195,7 @@ async def test_without_a_fallback_the_failure_is_told_once_and_the_call_goes_on(
 ) -> None:
     call = simcall(agent(greeting_retries=1))
     script = call.scene.engine
-    script.greetings.extend([Spoken(status="failed", detail="quota", silent=True)] * 3)
+    script.greetings.extend([EngineReply(status="failed", detail="quota", silent=True)] * 3)
     async with call:
         await call.caller_says("Hello?")
         await call.agent_says("You said: Hello?")
@@ -212,7 +212,7 @@ async def test_a_session_lost_in_mid_greeting_is_made_anew_and_greets_again(
 ) -> None:
     call = simcall(agent())
     script = call.scene.engine
-    script.greetings.append(Spoken(after_ms=after_ms, piece_s=0.1, drops=True))
+    script.greetings.append(EngineReply(after_ms=after_ms, piece_s=0.1, drops=True))
     async with call:
         await call.caller_says("Hello?", wait=False)
         await call.agent_says(GREETING)
@@ -231,7 +231,7 @@ async def test_a_session_lost_after_four_fifths_is_renewed_and_not_one_word_repe
     simcall: Any, told: Told
 ) -> None:
     call = simcall(agent())
-    call.scene.engine.greetings.append(Spoken(after_ms=2600, piece_s=0.1, drops=True, slowness=1.5))
+    call.scene.engine.greetings.append(EngineReply(after_ms=2600, piece_s=0.1, drops=True, slowness=1.5))
     async with call:
         await asyncio.sleep(3.5)
         assert call.line.clears == []
@@ -250,7 +250,7 @@ async def test_when_no_session_is_to_be_had_that_is_told_or_the_fallback_greets(
 ) -> None:
     call = simcall(agent(tts=voice, prewarm=False))
     script = call.scene.engine
-    script.greetings.append(Spoken(after_ms=500, piece_s=0.1, drops=True))
+    script.greetings.append(EngineReply(after_ms=500, piece_s=0.1, drops=True))
     script.connect_faults.extend([None, ProviderDisconnected("refused")])
     async with call:
         if voice is not None:
@@ -313,7 +313,9 @@ async def test_the_trace_tells_each_step_when_it_is_on(
     for on in (False, True):
         call = simcall(agent(protocol_trace=on))
         script = call.scene.engine
-        script.greetings.append(Spoken(status="cancelled", detail="turn_detected", after_ms=500, piece_s=0.1))
+        script.greetings.append(
+            EngineReply(status="cancelled", detail="turn_detected", after_ms=500, piece_s=0.1)
+        )
         with caplog.at_level(logging.INFO, logger="patter"):
             async with call:
                 await asyncio.sleep(0.4)
@@ -364,7 +366,7 @@ async def test_one_that_does_not_greet_after_all_is_found_out(
     simcall: Any, told: Told, voice: str | None
 ) -> None:
     call = simcall(agent(engine="fake-greeter", tts=voice))
-    call.scene.engine.greetings.append(Spoken(never=True))
+    call.scene.engine.greetings.append(EngineReply(never=True))
     async with call:
         await asyncio.sleep(3.5)
         if voice is not None:

@@ -11,7 +11,7 @@ from realtime_calls import GREETING, Told, agent
 from websockets.asyncio.server import ServerConnection, serve
 
 from patter import Agent, BargeInStrategy
-from patter.testing.engine_script import Spoken
+from patter.testing.engine_script import EngineReply
 
 LONG = "This answer takes a long time to say, and then some more, and it does not come to an end soon."
 
@@ -41,7 +41,9 @@ async def test_each_effect_of_an_interruption_of_an_engine_comes_once(
 ) -> None:
     call = simcall(agent(**TRIGGERS[trigger]), echo_s=0.3)
     script = call.scene.engine
-    script.replies.extend([Spoken(LONG, piece_s=0.01 if made else 0.1), Spoken("Yes?", delay_s=10.0)])
+    script.replies.extend(
+        [EngineReply(LONG, piece_s=0.01 if made else 0.1), EngineReply("Yes?", delay_s=10.0)]
+    )
     async with call:
         await call.agent_says(GREETING)
         await call.caller_says("Tell me all.")

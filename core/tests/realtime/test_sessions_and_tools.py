@@ -10,7 +10,7 @@ from realtime_calls import GREETING, Told, agent
 
 from patter import Agent, tool
 from patter.providers.carrier import CallOffer, CallStatus, StatusReport
-from patter.testing.engine_script import Spoken
+from patter.testing.engine_script import EngineReply
 from patter.testing.scene import CallTool, Reply
 
 ran: list[str] = []
@@ -133,7 +133,7 @@ async def test_all_results_of_a_response_are_sent_before_one_further_response_is
     call = simcall(agent(tools=(opening_hours,)))
     script = call.scene.engine
     calls = (CallTool("opening_hours", {"day": "Monday"}), CallTool("opening_hours", {"day": "Friday"}))
-    script.replies.extend([Spoken("Let me see.", tools=calls), Spoken("Nine to five.")])
+    script.replies.extend([EngineReply("Let me see.", tools=calls), EngineReply("Nine to five.")])
     async with call:
         await call.agent_says(GREETING)
         await call.caller_says("When are you open?")
@@ -176,7 +176,10 @@ async def test_a_tool_that_keeps_the_caller_waiting_is_spoken_of_once(
     call = simcall(agent(tools=(slow_hours, early_word, opening)))
     script = call.scene.engine
     script.replies.extend(
-        [Spoken("", silent=True, tools=[CallTool(name, {"seconds": seconds})]), Spoken("Nine to five.")]
+        [
+            EngineReply("", silent=True, tools=[CallTool(name, {"seconds": seconds})]),
+            EngineReply("Nine to five."),
+        ]
     )
     async with call:
         await call.agent_says(GREETING)
@@ -193,7 +196,7 @@ async def test_a_tool_whose_turn_was_given_up_tells_its_result_and_starts_nothin
     call = simcall(agent(tools=(slow_hours,)))
     script = call.scene.engine
     slow = CallTool("slow_hours", {"seconds": 3.0})
-    script.replies.extend([Spoken("I am looking that up for you now.", tools=[slow])])
+    script.replies.extend([EngineReply("I am looking that up for you now.", tools=[slow])])
     async with call:
         await call.agent_says(GREETING)
         await call.caller_says("When are you open?")
@@ -214,7 +217,7 @@ async def test_the_model_transfers_and_hangs_up_within_the_limits(simcall: Any, 
         called = CallTool(name, arguments)
         if mode == "realtime":
             call = simcall(Agent(engine="fake", **limits))
-            call.scene.engine.replies.extend([Spoken("Well.", tools=[called]), Spoken("Done.")])
+            call.scene.engine.replies.extend([EngineReply("Well.", tools=[called]), EngineReply("Done.")])
         else:
             options = {"stt": "fake", "llm": "fake", "tts": "fake", "vad": "fake", **limits}
             call = simcall(Agent(**options), replies=[Reply("Well.", tools=[called]), "Done."])

@@ -10,10 +10,13 @@ from patter.testing import fake_plugin
 from patter.testing.conformance import (
     CarrierConformance,
     LLMConformance,
+    RealtimeConformance,
     STTConformance,
     TTSConformance,
     VADConformance,
 )
+from patter.testing.scene import SHARED_KEY, Scenes
+from patter.testing.tones import tone
 
 pytest_plugins = ["pytester"]
 
@@ -38,6 +41,35 @@ class TestFakeSTT(STTConformance):
     spec = "fake"
     plugins = (fake_plugin,)
     native_mulaw = True
+
+
+class Toned:
+    """What the fake engine hears must be a caller's tone, of whom its scene knows."""
+
+    plugins = (fake_plugin,)
+
+    def speech(self, audio_format):
+        silence = audio_format.silence(audio_format.rate // 2)
+        return tone(0, 400, audio_format) + silence
+
+    def run(self, server, check):
+        async def known(subject):
+            for number in range(8):
+                scenes = subject.shared.get(SHARED_KEY, Scenes)
+                scenes.of(f"call_{number}").recogniser.add("Hello there.")
+            await check(subject)
+
+        super().run(server, known)
+
+
+class TestFakeEngine(Toned, RealtimeConformance):
+    spec = "fake"
+    native_mulaw = True
+
+
+class TestFakeGreeter(Toned, RealtimeConformance):
+    spec = "fake-greeter"
+    native_mulaw = False
 
 
 class TestFakeVAD(VADConformance):

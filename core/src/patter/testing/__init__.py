@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from patter.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from patter.testing.engine_script import EngineReply as EngineReply
+    from patter.testing.engine_script import EngineScript as EngineScript
     from patter.testing.fake_carrier import Dialled as Dialled
     from patter.testing.fake_carrier import FakeCarrier as FakeCarrier
+    from patter.testing.fake_engine import FakeEngine as FakeEngine
     from patter.testing.fake_llm import FakeLLM as FakeLLM
     from patter.testing.fake_stt import FakeSTT as FakeSTT
     from patter.testing.fake_tts import FakeTTS as FakeTTS
@@ -37,7 +40,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "CallTool": "patter.testing.scene",
     "Dialled": "patter.testing.fake_carrier",
+    "EngineReply": "patter.testing.engine_script",
+    "EngineScript": "patter.testing.engine_script",
     "FakeCarrier": "patter.testing.fake_carrier",
+    "FakeEngine": "patter.testing.fake_engine",
     "FakeLLM": "patter.testing.fake_llm",
     "FakeSTT": "patter.testing.fake_stt",
     "FakeTTS": "patter.testing.fake_tts",

@@ -27,7 +27,7 @@ class RunningEngine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class EngineReply:
     """One response of the fake engine.
 
     Args:
@@ -67,7 +67,7 @@ class EngineTurn:
 
     response_id: str
     item_id: str
-    spoken: Spoken
+    spoken: EngineReply
     told: bool = False
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
@@ -96,8 +96,8 @@ class EngineScript:
         engine: the one of the current session.
     """
 
-    replies: deque[Spoken] = field(default_factory=deque)
-    greetings: deque[Spoken] = field(default_factory=deque)
+    replies: deque[EngineReply] = field(default_factory=deque)
+    greetings: deque[EngineReply] = field(default_factory=deque)
     ack_s: float | None = 0.05
     ignores_guard: bool = False
     guard_error: str = ""
@@ -136,13 +136,13 @@ class EngineScript:
             return self.transcript_delays.popleft()
         return self.transcript_s or 0.0
 
-    def next(self, exact_text: str, *, greeting: bool) -> Spoken:
+    def next(self, exact_text: str, *, greeting: bool) -> EngineReply:
         """The next response."""
         from dataclasses import replace
 
         if greeting:
-            spoken = self.greetings.popleft() if self.greetings else Spoken()
+            spoken = self.greetings.popleft() if self.greetings else EngineReply()
             return replace(spoken, text=exact_text)
         if self.replies:
             return self.replies.popleft()
-        return Spoken(f"You said: {self.understood[-1] if self.understood else 'nothing'}")
+        return EngineReply(f"You said: {self.understood[-1] if self.understood else 'nothing'}")

@@ -1,4 +1,4 @@
-"""What a speech-to-speech engine must do, as far as the interface is settled: its formats and its life."""
+"""What a speech-to-speech engine must do: its formats, its life, and what its record's flags promise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from patter.audio.mixing import level_dbfs
 from patter.metrics.cost_meter import CallMeter
 from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeEventKind, RealtimeSession
 from patter.records import ProviderKind
-from patter.testing.conformance.parking import ParkingConformance
+from patter.testing.conformance.realtime_flags import RealtimeFlagConformance
 from patter.testing.conformance.subject import Server, Subject, closed
 
 #: an engine is ready, or has something to say, within this, in s
@@ -23,7 +23,7 @@ ANSWER_S = 10.0
 SPEECH_DBFS = (-45.0, -9.0)
 
 
-class RealtimeConformance(ParkingConformance):
+class RealtimeConformance(RealtimeFlagConformance):
     """Checks of `patter.providers.realtime.RealtimeEngine`."""
 
     kind: ClassVar[ProviderKind] = "realtime"
