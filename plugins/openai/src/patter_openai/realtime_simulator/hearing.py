@@ -10,7 +10,7 @@ import numpy as np
 
 from patter.audio.formats import AudioFormat
 from patter.audio.g711 import decode
-from patter.testing.tones import FRAME_MS, pitch_of
+from patter_openai.realtime_simulator.tones import FRAME_MS, pitch_of
 
 #: mean magnitude of a frame that counts as speech, at a threshold of 0.5
 _LOUD: Final = 300.0
@@ -35,7 +35,7 @@ class InputBuffer:
     Attributes:
         total_ms: all audio since the session began.
         buffered_ms: that which a commit would take.
-        pitches: which tones were heard since the last commit; see `patter.testing.tones`.
+        pitches: which tones were heard since the last commit; see `tones`.
         speaking: whether the caller is.
     """
 
@@ -85,8 +85,8 @@ class InputBuffer:
         self.speaking = False
         return [Edge("stopped", int(self.total_ms))]
 
-    def _note(self, pitch: int | None) -> None:
-        if pitch is not None and (not self.pitches or self.pitches[-1] != pitch):
+    def _note(self, pitch: int) -> None:
+        if not self.pitches or self.pitches[-1] != pitch:
             self.pitches.append(pitch)
 
     def take(self) -> list[int]:
