@@ -60,6 +60,7 @@ def test_a_record_names_a_list_that_has_its_prices(record):
     assert (record.kind, record.name) in shipped_prices(record.prices).providers
 
 
+@pytest.mark.behaviour("CO-01")
 def test_core_has_no_price_of_a_vendor():
     """Its one list is of the fakes, which are nobody's."""
     core = CATALOGUE.packages[0]
