@@ -12,6 +12,7 @@ plugin and of applications; nothing in the plugin imports it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 from aiohttp import web
@@ -47,6 +48,7 @@ class Simulator:
     Args:
         agent: the one agent of the account.
         faults: how the server misbehaves; may be replaced while it runs, for the conversations that begin then.
+        voice: gives each text the number of the pitch that it is spoken at; one after the other by default.
         key: what ``xi-api-key`` must be.
         host: where to listen; on a virtual loop any name.
         port: 0 for any free one.
@@ -60,6 +62,7 @@ class Simulator:
         agent: SimulatedAgent | None = None,
         *,
         faults: Faults | None = None,
+        voice: Callable[[str], int] | None = None,
         key: str = "test-key",
         host: str = "127.0.0.1",
         port: int = 0,
@@ -69,6 +72,7 @@ class Simulator:
             if format_of({"format": name}, "format") is None:
                 raise ValueError(f"the vendor has no audio format {name!r}")
         self.faults = faults or Faults()
+        self.voice = voice
         self.key = key
         self.host = host
         self.conversations: list[SimulatedConversation] = []
@@ -128,6 +132,7 @@ class Simulator:
         conversation = SimulatedConversation(
             self.agent, self.faults, socket, request.transport, f"conv_{len(self.conversations) + 1}"
         )
+        conversation.voice = self.voice
         conversation.headers = dict(request.headers)
         self.conversations.append(conversation)
         await conversation.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
@@ -26,6 +26,7 @@ class SimulatedConversation(SimulatedConnection):
     """What one client sent and was sent.
 
     Attributes:
+        voice: gives each text the number of the pitch that it is spoken at.
         headers: of the upgrade request.
         initiation: the first message, {} before it or without one.
         changed: what it changed of the agent, by path.
@@ -45,6 +46,7 @@ class SimulatedConversation(SimulatedConnection):
         conversation_id: str,
     ) -> None:
         super().__init__(agent.client_events, faults, socket, transport)
+        self.voice: Callable[[str], int] | None = None
         self.headers: dict[str, str] = {}
         self.initiation: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}
@@ -209,7 +211,7 @@ class SimulatedConversation(SimulatedConnection):
             loop.call_later(faults.cancel_greeting_s, self._interrupt)
         await self._say(text, drop=faults.drop == "greeting")
         if faults.drop == "after_greeting":
-            await asyncio.sleep(max(0.0, self._playing_until - self._now()))
+            await asyncio.sleep(max(0.0, self._playing_until - self._now()) + faults.drop_after_s)
             await self._drop()
 
     async def _reply(self, turn: SimulatedTurn, heard: str, *, aloud: bool = False) -> None:
@@ -270,7 +272,8 @@ class SimulatedConversation(SimulatedConnection):
         await self._event("agent_response", "agent_response_event", agent_response=text, event_id=said)
         if faults.silent:
             return
-        audio = utterance(len(self.spoken) - 1, text, gives)
+        number = self.voice(text) if self.voice is not None else len(self.spoken) - 1
+        audio = utterance(number, text, gives)
         step = gives.bytes_for_ms(CHUNK_MS)
         self._playing_until = self._now()
         for start in range(0, len(audio), step):

@@ -114,6 +114,7 @@ class Faults:
         malformed: broken messages between the good ones.
         drop: where the connection is lost.
         drop_code: the close code of that; None for no close at all.
+        drop_after_s: how long after a greeting was heard a connection is lost that is lost after it, in s.
         cancel_greeting_s: the first message is interrupted by the server itself after that time, in s.
         late_chunks: pieces of audio that still come after an interruption.
         late_transcript: the caller's words come after the reply's first audio.
@@ -131,6 +132,7 @@ class Faults:
     malformed: bool = False
     drop: Literal["metadata", "greeting", "after_greeting", "reply"] | None = None
     drop_code: int | None = 1011
+    drop_after_s: float = 0.0
     cancel_greeting_s: float | None = None
     late_chunks: int = 0
     late_transcript: bool = False

@@ -19,7 +19,7 @@ _AMPLITUDE: Final = 8000
 
 def utterance(number: int, text: str, audio_format: AudioFormat) -> bytes:
     """What the text sounds like: a tone of its number's pitch, of which 20 ms are whole periods."""
-    hertz = 400 + 50 * (number % 40)
+    hertz = 400 + 50 * (number % 57)
     samples = np.arange(audio_format.rate * len(text) * MS_PER_CHARACTER // 1000)
     wave = np.sin(2 * np.pi * hertz * samples / audio_format.rate) * _AMPLITUDE
     return encode(wave.astype(np.int16), audio_format.encoding)

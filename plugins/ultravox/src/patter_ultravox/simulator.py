@@ -10,6 +10,7 @@ applications; nothing in the plugin imports it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Self
 
 from aiohttp import web
@@ -27,6 +28,7 @@ class Simulator:
     Args:
         turns: what each call's agent hears and says, one after the other; the last one stays.
         faults: how the server misbehaves; may be replaced while it runs, for the calls that are made then.
+        voice: gives each text the number of the pitch that it is spoken at; one after the other by default.
         key: what ``X-API-Key`` must be.
         host: where to listen; on a virtual loop any name.
         port: 0 for any free one.
@@ -41,12 +43,14 @@ class Simulator:
         turns: tuple[SimulatedTurn, ...] = (SimulatedTurn(),),
         *,
         faults: Faults | None = None,
+        voice: Callable[[str], int] | None = None,
         key: str = "test-key",
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.turns = turns
         self.faults = faults or Faults()
+        self.voice = voice
         self.key = key
         self.host = host
         self.calls: list[SimulatedCall] = []
@@ -108,6 +112,7 @@ class Simulator:
         except ValueError:
             return web.json_response({"detail": "not JSON"}, status=400)
         call = SimulatedCall(f"call-{len(self.calls) + 1}", body, self.turns, faults)
+        call.voice = self.voice
         self.calls.append(call)
         if faults.answer is not None:
             return web.json_response(faults.answer, status=201)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
@@ -25,6 +25,7 @@ class SimulatedCall(SimulatedLine):
     """What a client asked for, sent and was sent.
 
     Attributes:
+        voice: gives each text the number of the pitch that it is spoken at.
         request: the body of the request that made the call.
         received: the client's data messages, in order.
         audio: the caller's audio.
@@ -38,6 +39,7 @@ class SimulatedCall(SimulatedLine):
     ) -> None:
         medium = request["medium"]["serverWebSocket"]
         super().__init__(medium.get("dataMessages", {}), faults)
+        self.voice: Callable[[str], int] | None = None
         self.id = call_id
         self.request = request
         self.received: list[dict[str, Any]] = []
@@ -208,6 +210,7 @@ class SimulatedCall(SimulatedLine):
         await self._say(str(greeting.get("text", "Hello.")), drop=faults.drop == "greeting")
         self._interruptible = True
         if faults.drop == "after_greeting":
+            await asyncio.sleep(faults.drop_after_s)
             await self._drop()
 
     async def _reply(self, turn: SimulatedTurn, heard: str | None) -> None:
@@ -268,7 +271,8 @@ class SimulatedCall(SimulatedLine):
         self._said = (ordinal, text)
         await self._tell("state", state="speaking")
         words = text.split(" ")
-        audio = utterance(len(self.spoken) - 1, text, self._rate) if not faults.silent else b""
+        number = self.voice(text) if self.voice is not None else len(self.spoken) - 1
+        audio = utterance(number, text, self._rate) if not faults.silent else b""
         step = self._rate * CHUNK_MS // 1000 * 2
         self._playing_until = self._now()
         chunks = [audio[start : start + step] for start in range(0, len(audio), step)]

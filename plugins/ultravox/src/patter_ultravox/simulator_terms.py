@@ -41,6 +41,7 @@ class Faults:
         split_audio: audio is cut in the middle of samples.
         drop: where the connection is lost.
         drop_code: the close code of that; None for no close at all.
+        drop_after_s: how long after a greeting was heard a connection is lost that is lost after it, in s.
         cancel_greeting_s: the greeting is interrupted by the server itself after that time, in s.
         stray_clears: the buffer is told to be cleared when nothing is in it, too.
         late_transcript: the caller's words come after the reply's first audio.
@@ -59,6 +60,7 @@ class Faults:
     split_audio: bool = False
     drop: Literal["greeting", "after_greeting", "reply"] | None = None
     drop_code: int | None = 1011
+    drop_after_s: float = 0.0
     cancel_greeting_s: float | None = None
     stray_clears: bool = False
     late_transcript: bool = False

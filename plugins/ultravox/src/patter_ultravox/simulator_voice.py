@@ -16,7 +16,7 @@ _LOUD: Final = 300.0
 
 def utterance(number: int, text: str, rate: int) -> bytes:
     """What the text sounds like: a tone of its number's pitch, of which 20 ms are whole periods."""
-    hertz = 400 + 50 * (number % 40)
+    hertz = 400 + 50 * (number % 57)
     samples = np.arange(rate * len(text) * MS_PER_CHARACTER // 1000)
     wave = np.sin(2 * np.pi * hertz * samples / rate) * _AMPLITUDE
     return wave.astype("<i2").tobytes()
