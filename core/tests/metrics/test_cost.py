@@ -460,6 +460,7 @@ def test_the_vendors_figures_take_the_place_of_ours() -> None:
     billed = corrected(timed, ReportedBill(seconds=58, amount=0.0071), price, 60)
     assert billed.amounts == pytest.approx({"call": 0.0071, "media_stream": 0.008})
     assert corrected(billed, ReportedBill(amount=5.0, currency="EUR"), price, 60) == billed
+    assert corrected(billed, ReportedBill(seconds=500), price, 60) == billed, "a callback that comes twice"
     assert corrected(line, ReportedBill(), price, 60) == line
     unpriced = corrected(cost_line(used, None), ReportedBill(amount=0.02), None, 60)
     assert (unpriced.amount, unpriced.priced, unpriced.estimated) == (0.02, True, False)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -17,6 +18,7 @@ from patter.metrics.cost import CallCost, CostLine
 from patter.providers.billing import ReportedBill
 from patter.providers.carrier import CallOffer, CallStatus, StatusReport
 from patter.providers.llm import Usage
+from patter.server.late_bills import LateBills
 from patter.testing import Reply
 from patter.testing.fake_llm import FakeLLM
 from patter.testing.fake_stt import FakeSTT
@@ -311,6 +313,8 @@ async def test_the_carriers_price_replaces_the_estimate_when_it_is_known(simcall
     asked = len(carrier.asked_for_bills)
     await asyncio.sleep(4000.0)
     assert len(carrier.asked_for_bills) == asked == 3, "what is known is not asked again"
+    carrier.host.call_status(StatusReport(sid, CallStatus.COMPLETED, duration_s=3.0))
+    assert line_of(phone.calls.get(call.call.id).cost, "carrier") == line, "a callback that comes late"
     assert call.summary.cost == before
 
 
@@ -413,3 +417,30 @@ def realtime_sum(usages: list[Any]) -> dict[str, float]:
     }
     parts = {part: sum(getattr(usage, name) for usage in usages) for part, name in names.items()}
     return {**parts, "cached_text": 0, "cached_audio": 0}
+
+
+async def test_slow_vendors_keep_nobody_waiting_and_are_all_asked(phone: Any) -> None:
+    asked: list[int] = []
+    told: list[int] = []
+    bills = LateBills()
+
+    async def slow(number: int) -> ReportedBill:
+        asked.append(number)
+        await asyncio.sleep(3.0)
+        return ReportedBill(amount=float(number))
+
+    loop = asyncio.get_running_loop()
+    for number in range(100):
+        bills.expect(partial(slow, number), lambda bill: told.append(int(bill.amount or 0)), loop.time())
+    await bills.look(loop.time())
+    assert asked == [], "too early"
+    looks = 0
+    while len(bills):
+        await asyncio.sleep(15.0)
+        began = loop.time()
+        await bills.look(began)
+        assert loop.time() - began <= 10.0
+        looks += 1
+    assert sorted(told) == list(range(100))
+    assert looks < 10, "three rounds of eight are answered in a look; the fourth is cut off and asked again"
+    assert max(asked.count(number) for number in range(100)) == 2

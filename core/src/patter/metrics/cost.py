@@ -267,11 +267,14 @@ def _amount(kind: BilledKind, part: str, quantity: float, price: Price) -> float
 def corrected(line: CostLine, bill: ReportedBill, price: Price | None, increment_s: int = 0) -> CostLine:
     """The line of a carrier or an STT with the vendor's own figures in the place of Patter's (CO-08).
 
-    An amount in another currency than `CURRENCY` cannot be added to the others, and is left out.
+    A duration that is told once more changes nothing: by then there may be an amount. An amount in another currency than
+    `CURRENCY` cannot be added to the others, and is left out.
     """
     part = _REPORTED_PART[line.kind]
     units, amounts = dict(line.units), dict(line.amounts)
     known = bill.amount is not None and bill.currency == CURRENCY
+    if not (known or line.estimated):
+        return line
     if bill.seconds is not None:
         units[part] = billed_seconds(bill.seconds, increment_s)
         if price is not None:

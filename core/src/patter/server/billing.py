@@ -71,11 +71,13 @@ class Billing:
 
     def reported(self, record: CallRecord, carrier: CarrierRecord, bill: ReportedBill) -> None:
         """The carrier's own figures of a call that is over."""
-        if record.cost is None or not (bill.seconds or bill.amount):
+        if record.cost is None:
             return
         price = self._prices.price(carrier, _route(record.direction, record.callee), record.direction)
         increment_s = carrier.billing_increment_s
         if not any(line.kind == "carrier" for line in record.cost.lines):
+            if not (bill.seconds or bill.amount):
+                return  # nothing was billed, as was to be expected
             used = Used("carrier", carrier.name, record.direction, {"call": 0.0}, True, increment_s)
             first = self._prices.line(carrier, used, _route(record.direction, record.callee))
             record = replace(record, cost=replace(record.cost, lines=(first, *record.cost.lines)))

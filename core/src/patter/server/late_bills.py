@@ -67,8 +67,9 @@ class LateBills:
 
         async def ask(one: _Expected) -> None:
             async with questions:
-                known = await _known(one, limit)
-            one.times += 1
+                in_time = asyncio.get_running_loop().time() < limit  # else it is asked at the next look
+                known = in_time and await _known(one, limit)
+            one.times += in_time
             if not known and one.times < len(ASK_AFTER_S):
                 self._expected.append(one)
 
