@@ -124,6 +124,11 @@ class FirstMessage:
         """Whether the caller's audio is withheld."""
         return self.step is not Step.OVER
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the greeting was begun, and more of it is to come."""
+        return self.step in _MAKING
+
     def is_over(self, response_id: str | None) -> bool:
         """Whether that response was an attempt which is over: nothing of it is to be heard."""
         return response_id is not None and response_id in self._over

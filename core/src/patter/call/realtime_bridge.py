@@ -276,6 +276,7 @@ class EngineBridge:
 
     def _turn_over(self, report: TurnReport) -> None:
         if self.greeting is not None and report.turn == self.greeting.turn:
+            self.responses.forget_greeting()
             self.greeting.turn_over(report)
         else:
             self._has_talked = True

@@ -118,13 +118,20 @@ class EngineEvents:
         elif response.greeting:
             assert bridge.greeting is not None
             bridge.greeting.started(response)
-        elif response.turn is None and not self._is_native_greeting(response):
+        elif response.turn is not None or self._is_native_greeting(response):
+            pass
+        elif self._protects:
+            response.dropped = (
+                True  # it has heard nothing to answer: an attempt to greet that was given up begins late
+            )
+            bridge.orders.cancel_response(response.response_id)
+        else:
             self._give_floor(response)
 
     def _is_native_greeting(self, response: Response) -> bool:
         """Whether an engine that greets by itself does so now (RT-23)."""
         greeting = self._bridge.greeting
-        if greeting is None or not self._bridge.flags.native_greeting or not greeting.protects:
+        if greeting is None or not self._bridge.flags.native_greeting or not greeting.is_made:
             return False
         response.turn, response.greeting, response.text = greeting.turn, True, greeting.text
         greeting.started(response)

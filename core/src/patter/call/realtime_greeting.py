@@ -76,6 +76,11 @@ class Greeting:
         """Whether the caller's audio is withheld."""
         return self._machine.protects
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the engine is about to greet, or does."""
+        return self._machine.is_made
+
     def deadline(self) -> float | None:
         """When `time_passed` may have something new."""
         return self._machine.deadline()

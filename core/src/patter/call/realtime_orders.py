@@ -114,6 +114,7 @@ class EngineOrders:
 
     def abandon(self, response_id: str | None) -> None:
         """Drop what comes of an attempt to greet, and take it out of the engine's history."""
+        self._responses.forget_greeting()
         for response in self._responses.said:
             if response.greeting and not response.dropped and response.response_id == response_id:
                 response.dropped = True

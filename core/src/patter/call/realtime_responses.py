@@ -111,6 +111,13 @@ class Responses:
         request, self.asked = self.asked, None
         return request
 
+    def forget_greeting(self) -> None:
+        """A greeting that was asked for and has not begun is given up: what begins next is another response."""
+        if self.asked is not None and self.asked.greeting:
+            self.asked = None
+        if self.next is not None and self.next.greeting:
+            self.next = None
+
     def expects(self, turn: int) -> bool:
         """Whether a response for that agent turn is under way, asked for or next."""
         asked = any(
