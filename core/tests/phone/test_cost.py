@@ -368,6 +368,7 @@ async def test_a_refused_call_costs_what_its_carrier_says(phone: Any) -> None:
 # -- CC-01
 
 
+@pytest.mark.behaviour("CC-01")
 async def test_a_call_that_was_placed_returns_its_cost(simcall: Any, phone: Any) -> None:
     outgoing = Outgoing(phone)
     calling, dialled = await outgoing.place()

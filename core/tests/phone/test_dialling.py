@@ -25,6 +25,8 @@ def limit(outgoing: Outgoing, **flags: Any) -> None:
     trunks["fake"] = replace(trunks["fake"], record=replace(trunks["fake"].record, **flags))
 
 
+@pytest.mark.behaviour("CC-01")
+@pytest.mark.behaviour("CC-01")
 @pytest.mark.parametrize(
     "number", ["15550002222", "+0555000222", "+1555000222x", "+1 555", "", "+1", "sip:", "tel:+15550002222"]
 )
@@ -38,6 +40,7 @@ async def test_a_number_that_is_none_is_refused_before_anything_is_dialled(
     assert outgoing.phone.switchboard.lines() == ()
 
 
+@pytest.mark.behaviour("CC-01")
 async def test_a_sip_address_is_dialled_where_the_carrier_takes_it(outgoing: Outgoing) -> None:
     calling, dialled = await outgoing.place("sip:desk@pbx.example.com")
     assert dialled.request.to == "sip:desk@pbx.example.com"
@@ -48,6 +51,7 @@ async def test_a_sip_address_is_dialled_where_the_carrier_takes_it(outgoing: Out
         await outgoing.phone.call("sip:desk@pbx.example.com")
 
 
+@pytest.mark.behaviour("CC-01")
 async def test_what_is_not_said_of_a_call_has_its_default(outgoing: Outgoing) -> None:
     calling, dialled = await outgoing.place()
     request = dialled.request
@@ -82,6 +86,8 @@ async def test_no_ring_timeout_leaves_it_to_the_carrier(outgoing: Outgoing) -> N
         await outgoing.phone.call(TO, on_machine_detection="later")
 
 
+@pytest.mark.behaviour("CC-01")
+@pytest.mark.behaviour("CC-01")
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
@@ -101,6 +107,7 @@ async def test_a_call_that_nobody_took_returns_why(
     assert (result.transcript, result.cost, result.machine_detection) == ((), CallCost(), None)
 
 
+@pytest.mark.behaviour("CC-01")
 async def test_a_call_that_was_answered_returns_what_was_said(outgoing: Outgoing, simcall: Any) -> None:
     calling, dialled = await outgoing.place()
     async with simcall(dialled=dialled) as call:
@@ -114,6 +121,10 @@ async def test_a_call_that_was_answered_returns_what_was_said(outgoing: Outgoing
     assert [entry.text for entry in result.transcript][:2] == [GREETING, "Who is there?"]
     assert result.metrics == call.summary.metrics
     assert result.metrics["interruptions"] == 0
+    assert result.metrics["turn_count"] == 2
+    assert result.cost == call.summary.cost
+    assert {line.kind for line in result.cost.lines} == {"carrier", "stt", "llm", "tts"}
+    assert result.cost.total == pytest.approx(sum(line.amount for line in result.cost.lines)) != 0
     assert result.machine_detection.result == "human"
 
 
