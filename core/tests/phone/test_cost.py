@@ -146,16 +146,18 @@ async def test_own_prices_are_an_option_of_the_phone(simcall: Any) -> None:
 @pytest.mark.behaviour("CO-01")
 def test_own_prices_come_from_the_settings_file(tmp_path: Any) -> None:
     from patter import Patter
+    from patter.plugins import PluginManager
 
+    alone = PluginManager([], autoload=False, environ={})
     file = tmp_path / "patter.toml"
     file.write_text(
         '[phone.prices.llm.acme.models."swift-2"]\ninput = 1e-6\noutput = 2e-6\n', encoding="utf-8"
     )
-    assert Patter(config=file).settings.prices == {
+    assert Patter(config=file, manager=alone).settings.prices == {
         "llm": {"acme": {"models": {"swift-2": {"input": 1e-6, "output": 2e-6}}}}
     }
     with pytest.raises(ConfigError, match=r"llm\.acme"):
-        Patter(prices={"llm": {"acme": {"words": 1}}})
+        Patter(manager=alone, prices={"llm": {"acme": {"words": 1}}})
 
 
 @pytest.mark.behaviour("CO-01")
