@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 class SpokenLine:
     """A sentence whose audio was given to playout: its place in the source pattern, in samples.
 
-    `cut`: its voice failed in the middle; `line` is as long as what was made of it.
+    `cut`: its voice failed in the middle; `line` is as long as what was made of it. `rendered`: it was made while the
+    phone rang.
     """
 
     reply: int
     line: Line
     start: int
     cut: bool = False
+    rendered: bool = False
 
     @property
     def end(self) -> int:

@@ -9,6 +9,7 @@ from patter.call.reply_model import TOO_MANY_ROUNDS
 from patter.testing.simulation.carrier import PER_S
 from patter.testing.simulation.invariants import CHECKS as MACHINE_CHECKS
 from patter.testing.simulation.invariants import FRAME_S, TOLERANCE_S, Problem
+from patter.testing.whole_call.prewarm_checks import PREWARM_CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def problems(call: PlayedCall) -> list[Problem]:
 def over_once(call: PlayedCall) -> Iterator[str]:
     """LC-06: `patter_call_ended` and `call_ended` once for each call object."""
     # a hook that a shutdown cut off, or kept from being called, counts as called
-    cut = call.script.ending == "shutdown" and "patter_call_ended" in dict(call.script.hooks)
+    cut = call.script.shuts_down and "patter_call_ended" in dict(call.script.hooks)
     if len(call.summaries) > 1 or not (call.summaries or cut):
         yield f"patter_call_ended was called {len(call.summaries)} times"
     if call.events_of_end != 1:
@@ -58,9 +59,13 @@ def carried(call: PlayedCall) -> Iterator[str]:
     """A call whose media come is carried, unless something of its script prevents that."""
     script = call.script
     sound = script.media in ("normal", "odd messages first") and not script.unmade
-    early = [what for t, what, _ in script.events if t < SETTLED_S and what in ENDINGS]
-    early += [status for t, status in script.statuses if t < SETTLED_S and status in ("completed", "failed")]
-    prevented = early or script.hangs_up_at < SETTLED_S or "patter_call_setup" in dict(script.hooks)
+    plan, settled_s = script.prewarm, SETTLED_S
+    if plan is not None:
+        sound = sound and not plan.unanswered and plan.answered_by != "machine"
+        settled_s += plan.settles_s
+    early = [what for t, what, _ in script.events if t < settled_s and what in ENDINGS]
+    early += [status for t, status in script.statuses if t < settled_s and status in ("completed", "failed")]
+    prevented = early or script.hangs_up_at < settled_s or "patter_call_setup" in dict(script.hooks)
     if sound and not prevented and call.session is None:
         reason = call.summaries[0].reason if call.summaries else "nobody knows why"
         yield f"it was not carried: {reason}"
@@ -102,7 +107,8 @@ def over_in_time(call: PlayedCall) -> Iterator[str]:
         yield f"the line was gone at {gone}, but the session never ended"
     if gone is not None and call.record.ended and call.record.ended[0][0] > gone + FRAME_S:
         yield f"the line was gone at {gone}, but the call ended at {call.record.ended[0][0]} only"
-    if call.session is None and call.over_at > call.placed_at + MEDIA_TIMEOUT_S * 2 + limit:
+    rings_s = call.script.prewarm.settles_s if call.script.prewarm is not None else 0.0
+    if call.session is None and call.over_at > call.placed_at + MEDIA_TIMEOUT_S * 2 + rings_s + limit:
         yield f"without media it was over at {call.over_at} only"
 
 
@@ -215,7 +221,7 @@ def says_all(call: PlayedCall, reply: int, words: list[str]) -> bool:
     return any(words == expected + apology for apology in apologies)
 
 
-CHECKS = (over_once, carried, record_kept, nothing_left, over_in_time)
+CHECKS = (over_once, carried, record_kept, nothing_left, over_in_time, *PREWARM_CHECKS)
 SESSION_CHECKS = (
     clear_goes_out,
     greeted,

@@ -16,14 +16,23 @@ from patter.environment import Environment
 from patter.errors import CallGoneError, ConfigError
 from patter.markers import hookimpl
 from patter.plugins import PluginManager, import_attribute
-from patter.providers.carrier import Carrier, DialRequest, MediaProtocol, WebhookHandler
+from patter.providers.carrier import (
+    CallStatus,
+    Carrier,
+    DialRequest,
+    MediaProtocol,
+    StatusReport,
+    WebhookHandler,
+)
 from patter.records import BargeInRecord, CarrierRecord, LLMRecord, STTRecord, TTSRecord, VADRecord
 from patter.server.address import PublicAddress
 from patter.server.host import DeskHost
 from patter.testing.far_end import FakeFarEnd, FarEnd
 from patter.testing.simulation.strategies import LINEUPS
-from patter.testing.whole_call.played_call import NUMBER, PlayedCall
-from patter.testing.whole_call.providers import CURRENT_CALL, ScriptedLLM, ScriptedTTS, ScriptedVAD, make_stt
+from patter.testing.whole_call.parking import make_llm, make_stt, make_tts
+from patter.testing.whole_call.placing import NUMBER
+from patter.testing.whole_call.played_call import PlayedCall
+from patter.testing.whole_call.providers import CURRENT_CALL, ScriptedVAD
 from patter.testing.whole_call.user_code import TOOLS
 
 if TYPE_CHECKING:
@@ -35,7 +44,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 URL = "https://phone.example"
-FAKE = CarrierRecord("fake", FakeFarEnd, marks=True, clear=True, transfers=("cold",), speaks=True)
+FAKE = CarrierRecord(
+    "fake",
+    FakeFarEnd,
+    marks=True,
+    clear=True,
+    transfers=("cold",),
+    speaks=True,
+    stream=("mulaw", 8000),
+)
 
 
 class LoopClock:
@@ -106,8 +123,12 @@ class SimulatedCarrier(Carrier):
             raise CallGoneError("the call has ended")
 
     async def speak_and_hangup(self, carrier_call_id: str, message: str) -> bool:
-        """Done."""
-        self._end(carrier_call_id)
+        """Done, and the end of the call is reported."""
+        if self._end(carrier_call_id):
+            played = self._exchange.playing[carrier_call_id]
+            report = StatusReport(carrier_call_id, CallStatus.COMPLETED)
+            told = played.loop.call_later(0.1, self._exchange.hosts[played.carrier_name].call_status, report)
+            played.timers.append(told)
         return True
 
     def _end(self, carrier_call_id: str) -> bool:
@@ -137,12 +158,12 @@ class SimulationPlugin:
     @hookimpl
     def patter_register_llm(self) -> Iterable[LLMRecord]:
         """``scripted``."""
-        return [LLMRecord("scripted", self._exchange.maker(ScriptedLLM))]
+        return [LLMRecord("scripted", self._exchange.maker(make_llm))]
 
     @hookimpl
     def patter_register_tts(self) -> Iterable[TTSRecord]:
         """``scripted``."""
-        return [TTSRecord("scripted", self._exchange.maker(ScriptedTTS), word_times=True)]
+        return [TTSRecord("scripted", self._exchange.maker(make_tts), word_times=True)]
 
     @hookimpl
     def patter_register_vad(self) -> Iterable[VADRecord]:
@@ -250,6 +271,8 @@ class Exchange:
             barge_in.confirm_s,
             barge_in.has_vad,
             script.lineup,
+            script.prewarm is not None,
+            script.prewarm is not None and script.prewarm.greeting,
         )
         agent = self._agents.get(key)
         if agent is None:
@@ -264,5 +287,7 @@ class Exchange:
                 barge_in_confirm_ms=int(barge_in.confirm_s * 1000),
                 barge_in_strategies=tuple(strategy_name(make) for make in LINEUPS[script.lineup]),
                 tools=TOOLS,
+                prewarm=script.prewarm is not None,
+                prewarm_first_message=script.prewarm is not None and script.prewarm.greeting,
             )
         return agent

@@ -90,7 +90,7 @@ class WholeLevel:
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
-        if script.ending == "shutdown":
+        if script.shuts_down:
             self._exchange = None
         return calls
 

@@ -12,23 +12,24 @@ from patter.audio.dtmf import key_tones
 from patter.audio.formats import MULAW_8K
 from patter.call.actions import Action, StartReply
 from patter.call.call import Call
-from patter.call.types import CallFailure, CallSummary
+from patter.call.types import CallFailure, CallSummary, ProviderConnected
 from patter.errors import ConfigError
-from patter.providers.carrier import CallOffer, Connect, DialRequest
 from patter.providers.stt import Final, Interim, SpeechStarted, STTEvent
 from patter.testing.simulation.observer import Observer
 from patter.testing.simulation.record import SpokenLine
 from patter.testing.simulation.speech import Line, spoken
 from patter.testing.whole_call.actors import Actors
 from patter.testing.whole_call.checks import says_all
-from patter.testing.whole_call.line import ODD_MESSAGES, MemoryLine
-from patter.testing.whole_call.providers import CURRENT_CALL, CURRENT_REPLY
+from patter.testing.whole_call.line import MemoryLine
+from patter.testing.whole_call.parking import Switchroom
+from patter.testing.whole_call.placing import CALLER, NUMBER, placed
+from patter.testing.whole_call.providers import CURRENT_REPLY
 from patter.testing.whole_call.script import VoicePlan
 from patter.testing.whole_call.understood import Understood
 from patter.testing.whole_call.user_code import MisbehavingHooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from patter.call.record import CallRecord
     from patter.call.session import CallSession
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 OUTLIVES_S = 40.0
 #: what an ended call may still need to let go of everything (LC-03), in s
 TEARDOWN_S = 2.0
-CALLER, NUMBER = "+15550009876", "+15550001234"
 
 
 class PlayedCall(Observer):
@@ -90,11 +90,16 @@ class PlayedCall(Observer):
         self.stt_frames = 0
         self.open_streams = 0
         self.billed = 0
+        self.switchroom = Switchroom()
+        self.connections: list[ProviderConnected] = []
+        self.timers: list[asyncio.TimerHandle] = []
+        self._beside: set[asyncio.Task[Any]] = set()
         self.asked: dict[int, list[str]] = {}
         self.said: dict[int, str] = {}
         self._made: Counter[str] = Counter()
         self._synthesised: Counter[int] = Counter()
         self._source = 0
+        self._greeting = -1
         self._must_stop = 0
 
     @property
@@ -108,78 +113,24 @@ class PlayedCall(Observer):
         """The whole call, from its announcement to its end; its exchange has begun."""
         self.loop = loop
         script = self.script
-        timers = Actors(self).schedule()
-        media = await self._placed()
+        self.timers += Actors(self).schedule()
+        self.placed_at = self.t
+        media = await placed(self, log=self._log)
         if media is not None:
             await asyncio.wait({media}, timeout=max(0.0, script.hangs_up_at - loop.time()) + OUTLIVES_S)
             if not media.done():
                 self.record.problems.append("the call waits for ever")
                 media.cancel()
         await self._finished()
-        for timer in timers:
+        for timer in self.timers:
             timer.cancel()
         self.ended_at = loop.time()
 
-    async def _placed(self) -> asyncio.Task[None] | None:
-        """Announce or dial the call, and open its media; None when there are none."""
-        exchange, name = self.exchange, self.carrier_name
-        carrier_call_id = self.far_end.carrier_call_id
-        self.placed_at = self.t
-        if self.script.outbound:
-            call_id = await self._dial()
-            answer = await exchange.hosts[name].call_answered(call_id, carrier_call_id)
-        else:
-            offer = CallOffer(carrier_call_id, CALLER, NUMBER)
-            answer = await exchange.hosts[name].incoming_call(offer)
-        if not isinstance(answer, Connect) or self.script.media == "never":
-            return None
-        if self.script.media == "late":
-            await asyncio.sleep(3.0)
-        claim = exchange.phone.switchboard.claim(name, answer.stream_url.rpartition("/")[2])
-        if claim is None:
-            return None
-        line = self.line = MemoryLine(self, self.far_end, log=self._log)
-
-        async def serve() -> None:
-            CURRENT_CALL.set(self)
-            try:
-                await exchange.phone.switchboard.serve_media(claim, line)
-            finally:
-                await line.close()
-
-        task: asyncio.Task[None] = self.loop.create_task(serve(), name="carrier")
-        self._start_media(line)
-        return task
-
-    def _start_media(self, line: MemoryLine) -> None:
-        if self.script.media == "dropped at once":
-            line.drop()
-            return
-        if self.script.media == "odd messages first":
-            for text in ODD_MESSAGES:
-                line.send(text)
-        if self.script.media == "of another call":
-            for text in type(self.far_end)(self.script.seed + 1).opening():
-                line.send(text)
-            return
-        line.open()
-
-    async def _dial(self) -> str:
-        """As `Patter.call` does, without waiting for the end."""
-        phone, name = self.exchange.phone, self.carrier_name
-        agent = self.exchange.agent(self.script)
-        call = Call(
-            phone.environment.new_id("call"),
-            direction="outbound",
-            carrier=name,
-            caller=NUMBER,
-            callee=CALLER,
-        )
-        self.rings(call)
-        line = phone.switchboard.dial(call, name, phone.planner.plan(agent), 25.0)
-        request = DialRequest(call.id, CALLER, NUMBER)
-        phone.switchboard.dialled(line, await line.trunk.carrier.dial(request))
-        return call.id
+    def start(self, body: Coroutine[Any, Any, Any]) -> None:
+        """Do something beside the call."""
+        task = self.loop.create_task(body, name="beside the call")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _finished(self) -> None:
         """Wait until Patter says that the call is over."""
@@ -205,6 +156,7 @@ class PlayedCall(Observer):
             "an active record": bool(self.exchange.phone.calls.active()),
             "a stream of a provider": self.open_streams > 0,
             "the connection of the recogniser": self.recogniser is not None,
+            "an entry of a ringing call": len(self.exchange.phone.warming) > 0,
             "the carrier's connection": self.line is not None and self.line.is_open,
             "a timer": self.loop.timers_set > 0,
         }
@@ -254,6 +206,7 @@ class PlayedCall(Observer):
         call.on("call_started", self._media_up)
         call.on("failed", self.failures.append)
         call.on("usage", self._count_usage)
+        call.on("provider_connected", self.connections.append)
         call.on("call_ended", self._count_end)
 
     def _count_usage(self, usage: Usage) -> None:
@@ -278,6 +231,8 @@ class PlayedCall(Observer):
             if not isinstance(action, StartReply):
                 carry_out(action)
                 return
+            if action.kind == "greeting":
+                self._greets(action.reply)
             token = CURRENT_REPLY.set(action.reply)  # the tasks that make it inherit its number
             try:
                 carry_out(action)
@@ -285,6 +240,13 @@ class PlayedCall(Observer):
                 CURRENT_REPLY.reset(token)
 
         session._carry_out = noted
+
+    def _greets(self, reply: int) -> None:
+        """The greeting begins: from what was made while it rang, unless the voice is asked for it after all."""
+        self._greeting = reply
+        for line in self.record.lines:
+            if line.rendered:
+                line.reply = reply
 
     def is_over(self, call: Call, summary: CallSummary) -> None:
         """`patter_call_ended` was called."""
@@ -362,10 +324,12 @@ class PlayedCall(Observer):
         """A sentence is to be spoken: where its audio lies, and how it is made."""
         number = self._synthesised[reply]
         self._synthesised[reply] += 1
+        if reply == self._greeting:  # what was made of it while it rang is not used
+            self.record.lines = [one for one in self.record.lines if not one.rendered]
         plan, mishaps = self.script.replies[reply % 4], self.script.voices[reply % 4]
         sentence = plan.sentences[number] if number < len(plan.sentences) else None
         timed = sentence is not None and sentence.line.timed
-        line = SpokenLine(reply, spoken(text, plan.voice, timed=timed), self._source)
+        line = SpokenLine(reply, spoken(text, plan.voice, timed=timed), self._source, rendered=reply == 0)
         self._source = line.end
         self.record.lines.append(line)
         if number:  # mishaps befall the first sentence

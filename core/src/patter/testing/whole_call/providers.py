@@ -80,6 +80,10 @@ class ScriptedSTT(STT):
         self._call.stt_connections += 1
         if self._call.stt_connections <= plan.fails_to_connect:
             raise ProviderDisconnected("the recogniser refuses")
+        self.listen()
+
+    def listen(self) -> None:
+        """It is connected."""
         self._results = asyncio.Queue()
         self._call.recogniser = self
 
@@ -131,11 +135,6 @@ class SlowScriptedSTT(ScriptedSTT):
         """Count it, later."""
         await asyncio.sleep(self._call.script.stt.send_s or 0.0)
         self._call.stt_frames += 1
-
-
-def make_stt(call: PlayedCall) -> STT:
-    """The recogniser of a call, of the form that its script wants."""
-    return ScriptedSTT(call) if call.script.stt.send_s is None else SlowScriptedSTT(call)
 
 
 class ScriptedLLM(LLM):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from patter.call.barge_in import BargeInMode, BargeInSettings
@@ -11,6 +11,7 @@ from patter.environment import Environment, SystemClock
 from patter.testing.simulation.agent_plans import ReplyPlan, draw_replies
 from patter.testing.simulation.draw import PROMPT_ECHO_S, CallerDrawing, Script, choose, draw_echoes
 from patter.testing.simulation.strategies import LINEUPS
+from patter.testing.whole_call.prewarm_plan import PrewarmPlan, draw_prewarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +99,7 @@ class WholeScript(Script):
         statuses: (time, status) of the carrier's callbacks.
         company: whether another call is played on the same phone at the same time.
         unmade: the kind of provider that cannot be made; "" when all can.
+        prewarm: what happens while it rings; None when nothing is made ready then.
     """
 
     far_end: float
@@ -111,6 +113,14 @@ class WholeScript(Script):
     statuses: tuple[tuple[float, str], ...]
     unmade: str
     company: bool
+    prewarm: PrewarmPlan | None
+
+    @property
+    def shuts_down(self) -> bool:
+        """Whether the phone shuts down in this call."""
+        return self.ending == "shutdown" or (
+            self.prewarm is not None and self.prewarm.unanswered == "shutdown"
+        )
 
 
 #: hooks that may misbehave, and how
@@ -156,7 +166,7 @@ def draw_whole(seed: int) -> WholeScript:
     hangs_up_at = round(last * (0.3 + random()) + 3.0 if cut else last + quiet_s, 3)
     delay_s = PROMPT_ECHO_S / 3 * random()
     ending = _ending(random)
-    return WholeScript(
+    script = WholeScript(
         seed=seed,
         settings=settings,
         barge_in=barge_in,
@@ -181,7 +191,22 @@ def draw_whole(seed: int) -> WholeScript:
         ),
         company=random() < 0.12 and ending != "shutdown",
         unmade=choose(random, ("stt", "llm", "tts", "vad")) if random() < 0.015 else "",
+        prewarm=None,
     )
+    return with_prewarm(script, draw_prewarm(seed, outbound=script.outbound))
+
+
+def with_prewarm(script: WholeScript, plan: PrewarmPlan | None) -> WholeScript:
+    """The same call after its ringing."""
+    if plan is not None:
+        wait_s = plan.settles_s
+        script.prewarm = plan
+        script.events = [(t + wait_s, what, argument) for t, what, argument in script.events]
+        script.statuses = tuple((t + wait_s, status) for t, status in script.statuses)
+        script.hangs_up_at = round(script.hangs_up_at + wait_s, 3)
+        if plan.unanswered == "shutdown":
+            script.company = False
+    return script
 
 
 def companion_of(script: WholeScript) -> WholeScript:
@@ -190,6 +215,8 @@ def companion_of(script: WholeScript) -> WholeScript:
     companion.company = False
     if companion.ending == "shutdown":
         companion.ending = "stop"
+    if companion.prewarm is not None and companion.prewarm.unanswered == "shutdown":
+        companion.prewarm = replace(companion.prewarm, unanswered="application")
     return companion
 
 
