@@ -330,7 +330,7 @@ def carrier(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The tools of this folder's tests."""
     for variable in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
         monkeypatch.setenv(variable, "set by the test")
-    parts = SimpleNamespace(stt=WrittenSTT, tts=WrittenTTS)
+    parts = SimpleNamespace(stt=WrittenSTT, llm=EchoLLM, tts=WrittenTTS)
     return SimpleNamespace(
         loopback=loopback, agent=agent, parts=parts, written=written, read=read, until=until, number=NUMBER
     )
