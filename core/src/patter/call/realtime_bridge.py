@@ -18,7 +18,7 @@ from patter.call.realtime_feed import EngineFeed
 from patter.call.realtime_greeting import Greeting
 from patter.call.realtime_items import CallerItems
 from patter.call.realtime_orders import EngineOrders
-from patter.call.realtime_responses import Request, Responses
+from patter.call.realtime_responses import BEGIN_S, Request, Responses
 from patter.call.realtime_speech import EngineSpeech
 from patter.call.realtime_tools import EngineTools
 from patter.call.realtime_trace import Tracer
@@ -100,6 +100,7 @@ class EngineBridge:
         self._sessions = 0
         #: the agent turn that goes on with a response the engine begins by itself
         self.continues: int | None = None
+        self._continues_until = 0.0
         self._turn_session = 0
         self._gives_format = machine.playout.format
         self._timer: asyncio.TimerHandle | None = None
@@ -334,7 +335,7 @@ class EngineBridge:
         elif self.flags.client_interrupt:
             self.orders.request(Request(turn))
         else:
-            self.continues = turn
+            self.continues, self._continues_until = turn, self.now() + BEGIN_S
         self.arm()
 
     def late_results(self, results: Sequence[ToolResult]) -> None:
@@ -348,6 +349,8 @@ class EngineBridge:
         moments = [self.responses.deadline(), None if self.machine.engine_decides else self.items.deadline()]
         if self.greeting is not None:
             moments.append(self.greeting.deadline())
+        if self.continues is not None:
+            moments.append(self._continues_until)
         due = min((one for one in moments if one is not None), default=None)
         if due is None or self.call.is_ending or (self._timer is not None and self._due <= due):
             return  # a look that comes too early does no harm
@@ -361,6 +364,9 @@ class EngineBridge:
             return
         if self.greeting is not None:
             self.greeting.time_passed()
+        if self.continues is not None and self.now() >= self._continues_until:
+            turn, self.continues = self.continues, None
+            self.finish_turn(turn)
         self._events.time_passed(self.now())
         self.arm()
 

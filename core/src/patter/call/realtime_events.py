@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from patter.call.realtime_responses import MOST_CALLS, Response
 from patter.call.session_state import State
@@ -13,6 +13,7 @@ from patter.providers.stt import Final
 
 if TYPE_CHECKING:
     from patter.call.realtime_bridge import EngineBridge
+    from patter.providers.realtime import ResponseStatus
 
 logger = logging.getLogger(__name__)
 
@@ -311,16 +312,24 @@ class EngineEvents:
             bridge.lineup.engine_failed(ProviderError(f"it refused to answer: {event.detail or 'no reason'}"))
             bridge.finish_turn(request.turn)
 
+    def _ended_unsaid(self, response: Response) -> None:
+        """A response whose end does not come: it was cancelled, it has stalled, or the engine tells of no ends."""
+        bridge, status = self._bridge, "completed"
+        if response.cancelled_at is not None:
+            status = "cancelled"
+        elif response.response_id is not None or response.announced:
+            status = "incomplete"
+            bridge.lineup.engine_failed(ProviderTimeout("nothing more came of a response"))
+            bridge.orders.cancel_response(response.response_id)
+        self._over(response, RealtimeEvent("response_done", status=cast("ResponseStatus", status)))
+
     def time_passed(self, t: float) -> None:
         """Look at the clock."""
         bridge = self._bridge
         if not self._machine.engine_decides:
             self._commit(t)
         for response in bridge.responses.overdue(t):
-            cancelled = response.cancelled_at is not None
-            self._over(
-                response, RealtimeEvent("response_done", status="cancelled" if cancelled else "completed")
-            )
+            self._ended_unsaid(response)
         request = bridge.responses.unanswered(t)
         if request is not None and not request.cancelled and not request.greeting:
             bridge.lineup.engine_failed(ProviderTimeout("it did not begin to answer in time"))

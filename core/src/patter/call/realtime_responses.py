@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CANCELLED_S = 3.0
 #: a response that was asked for must begin within this, in s
 BEGIN_S = 15.0
+#: a response of which nothing comes for this long has stalled, in s
+STALLED_S = 10.0
 #: audio that belongs to no response is over when none comes for this long, in s
 QUIET_S = 0.5
 #: ids of responses that are over and still known, so that what comes late of one is dropped
@@ -204,7 +206,7 @@ class Responses:
         if one.cancelled_at is not None:
             return one.cancelled_at + CANCELLED_S
         named = one.response_id is not None or one.announced
-        return None if named else one.heard_from + QUIET_S
+        return one.heard_from + (STALLED_S if named else QUIET_S)
 
     def overdue(self, t: float) -> list[Response]:
         """Those whose end did not come, or is known by their silence alone."""
