@@ -98,7 +98,7 @@ class RealtimeConformance(RealtimeFlagConformance):
 
         self.run(server, check)
 
-    @pytest.mark.behaviour("SP-03")
+    @pytest.mark.behaviour("SP-03", "RT-15")
     def test_it_takes_and_gives_audio_in_the_formats_that_it_declares(self, server: Server) -> None:
         """Samples read in the encoding of others are as loud as nobody speaks."""
 

@@ -125,6 +125,35 @@ class RealtimeFlagConformance(ParkingConformance):
 
         self.run(server, check)
 
+    @pytest.mark.behaviour("RT-15")
+    def test_what_happens_before_anybody_receives_is_delivered_in_order(self, server: Server) -> None:
+        """Orders are given, and nobody listens for a while: no event is lost, and none overtakes another."""
+
+        async def check(subject: Subject) -> None:
+            engine = self._engine(subject, "client_interrupt")
+            record = subject.record
+            assert isinstance(record, RealtimeRecord)
+            await engine.connect(RealtimeSession("You are a receptionist."))
+            if record.ack:
+                await engine.guard()
+            await engine.request_response(EXACT)
+            await asyncio.sleep(COMPLAINT_S)
+            heard = Heard(engine)
+            reading = asyncio.ensure_future(heard.read())
+            done = await heard.until(lambda event: event.kind == "response_done")
+            if record.ack:
+                await heard.until(lambda event: _says_guarded(event, True))
+            kinds = [event.kind for event in heard.events]
+            assert kinds[0] == "session_ready"
+            places = [kinds.index(kind) for kind in ("response_started", "audio", "response_done")]
+            assert places == sorted(places)
+            assert done.status == "completed"
+            await closed(engine)
+            async with asyncio.timeout(DONE_S):
+                await reading
+
+        self.run(server, check)
+
     def test_a_response_can_be_cancelled(self, server: Server) -> None:
         """Flag `client_interrupt`: its end says so, unless it was complete before; a second time does no harm."""
 
