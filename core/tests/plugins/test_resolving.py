@@ -57,6 +57,7 @@ def test_a_configuration_finds_its_record(manager):
     resolved = resolve(manager, "stt", config)
     assert resolved.record is EARS
     assert resolved.given is config
+    assert resolved.origin == "ears"
 
 
 def test_a_configuration_is_found_by_the_name_of_its_class(manager):

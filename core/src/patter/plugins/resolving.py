@@ -72,7 +72,9 @@ def resolve(manager: PluginManager, kind: ProviderKind, ref: object) -> Resolved
         )
     values = reference.values if reference else {}
     _refuse_secrets(record, values)
-    return ResolvedProvider(kind, record, values, origin, ref if is_config(ref) else None)
+    if is_config(ref):
+        return ResolvedProvider(kind, record, values, record.name, ref)
+    return ResolvedProvider(kind, record, values, origin)
 
 
 def find_record(manager: PluginManager, kind: ProviderKind, ref: object) -> Record:
