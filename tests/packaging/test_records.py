@@ -7,6 +7,7 @@ import importlib
 import catalogue
 import pytest
 
+from patter.plugins import import_attribute
 from patter.plugins.known import KNOWN
 from patter.records import PROVIDER_KINDS
 
@@ -23,6 +24,13 @@ def records(package):
 def test_core_knows_which_distribution_has_a_provider(package):
     for record in records(package):
         assert KNOWN[record.kind, record.name] == package.dist
+
+
+@pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.name)
+def test_a_simulator_is_where_the_record_says(package):
+    for record in records(package):
+        if getattr(record, "simulator", None) is not None:
+            assert callable(import_attribute(record.simulator))
 
 
 @pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.name)

@@ -114,7 +114,9 @@ class RealtimeRecord(Record):
     cancelled. `native_greeting`: it protects its first message by itself (RT-23). `truncate`: its conversation can be
     cut to what was heard, and added to. `reconnect`: a lost session can be made anew with its history. `ack`: it
     acknowledges settings, so that its turn detection can be guarded and restored. `default`: chosen when an agent names
-    no provider (CF-02).
+    no provider (CF-02). `simulator`: a server of the vendor's protocol on loopback which answers whoever speaks, as
+    ``"module:function"``: called without arguments, it makes an asynchronous context manager of the settings that lead
+    to it, such as `base_url` and a key, which is what the conformance kit calls a `server`.
     """
 
     kind: ClassVar[ProviderKind] = "realtime"
@@ -126,6 +128,7 @@ class RealtimeRecord(Record):
     reconnect: bool = field(default=False, kw_only=True)
     ack: bool = field(default=False, kw_only=True)
     default: bool = field(default=False, kw_only=True)
+    simulator: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,5 +38,6 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
             truncate=True,
             reconnect=True,
             ack=True,
+            simulator="patter_openai.realtime_simulator.listener:listener",
         )
     ]
