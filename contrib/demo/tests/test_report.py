@@ -63,6 +63,8 @@ def test_the_object_has_exactly_the_promised_keys() -> None:
         ],
         "caller_script": ["Good evening. I need a table.", "Wait, stop."],
         "word_error_rate": 0.0,
+        "word_error_rate_reason": None,
+        "greeting_heard": None,
         "barge_in": {"stop_ms": 400.0, "confirmed": True},
         "latency_ms": {"p50": 650.0, "p95": 695.0},
         "latency_parts": [

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from patter.metrics import Breakdown, Part
 from patter_demo.measures import BargeIn, Percentiles
 from patter_demo.report import Report
+from patter_demo.transcript import WordErrors
 from patter_demo.view import Screen, View, longest_wait, make_view, printable
 
 
@@ -156,7 +158,7 @@ def test_the_summary_names_figures_problems_and_files() -> None:
     report = Report(
         turns=(),
         caller_script=(),
-        word_error_rate=0.05,
+        word_errors=WordErrors(0.05),
         barge_in=BargeIn(432.1, True),
         latency_ms=Percentiles(640.4, 910.0),
         lost_ms=0.0,
@@ -167,7 +169,17 @@ def test_the_summary_names_figures_problems_and_files() -> None:
         transcript="x/transcript.txt",
     )
     make_view(out, brief=False).summary(report)
+    of_engine = io.StringIO()
+    unread = WordErrors(None, "it knows no words")
+    make_view(of_engine, brief=False).summary(replace(report, word_errors=unread, greeting_heard=True))
 
+    assert (
+        of_engine.getvalue()
+        .splitlines()[1]
+        .startswith(
+            "no word error rate: it knows no words; the greeting was heard in full; answers after 640 ms"
+        )
+    )
     assert out.getvalue().splitlines() == [
         "",
         "word error rate 5.0%; answers after 640 ms (p95 910); the agent stopped 432 ms after the interruption",

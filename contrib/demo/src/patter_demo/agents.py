@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from patter.agent import Agent
+from patter.errors import ConfigError
 from patter.tools import tool
 
+PROMPT = "You take the bookings of the Garden Restaurant. Answer in one or two sentences."
+GREETING = "Hello, this is the Garden Restaurant. How can I help you?"
 #: the settings file of the working directory, read when no other is named
 SETTINGS_FILE = "patter.toml"
 
@@ -21,8 +24,8 @@ async def book_table(day: str, time: str, people: int, name: str) -> str:
 def demo_agent() -> Agent:
     """A restaurant's telephone: everything in it runs on this machine, without a key."""
     return Agent(
-        system_prompt="You take the bookings of the Garden Restaurant.",
-        first_message="Hello, this is the Garden Restaurant. How can I help you?",
+        system_prompt=PROMPT,
+        first_message=GREETING,
         stt="moonshine",
         llm="scripted",
         tts="espeak",
@@ -33,17 +36,33 @@ def demo_agent() -> Agent:
     )
 
 
-def agent_for(target: str | None, replaced: Mapping[str, str | None]) -> Agent:
+def engine_agent(engine: str) -> Agent:
+    """The same restaurant, with an engine that hears and speaks."""
+    return Agent(system_prompt=PROMPT, first_message=GREETING, engine=engine, tools=(book_table,))
+
+
+def agent_for(target: str | None, replaced: Mapping[str, str | None], engine: str | None = None) -> Agent:
     """The agent at ``module:attribute``, or the demo's, with the given references in place of its own.
 
-    Raises `ConfigError` when there is no such agent.
+    With `engine` that one hears and speaks in place of recogniser and model. Raises `ConfigError` when there is no such
+    agent, or when both are given.
     """
-    if target is None:
+    if engine is not None:
+        for kind in ("stt", "llm"):
+            if replaced.get(kind) is not None:
+                raise ConfigError(
+                    f"--engine and --{kind}: an engine hears and thinks by itself; give one of them"
+                )
+    if target is None and engine is not None:
+        agent = engine_agent(engine)
+    elif target is None:
         agent = demo_agent()
     else:
         from patter.cli.agent_target import load_agent
 
         agent = load_agent(target)
+        if engine is not None:
+            agent = agent.changed(engine=engine, stt=None, llm=None, on_message=None)
     update = {kind: reference for kind, reference in replaced.items() if reference is not None}
     return agent.model_copy(update=update) if update else agent
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HELP = "hear an agent answer a phone call on this machine: no account, no key, no phone"
 DESCRIPTION = """Place a call to an agent over a simulated carrier on loopback, with a synthetic caller that waits for
-the agent and interrupts it once. Exit code 0: the conversation worked; 1: it did not, and what is wrong is said;
+the agent and interrupts it once. With --engine the agent talks through a realtime engine: without --simulate that is
+a live test with your key, against the vendor, who bills it. Exit code 0: the conversation worked; 1: it did not, and what is wrong is said;
 2: it could not start."""
 
 EXIT_WORKED = 0
@@ -35,6 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("vad", "voice activity detection"),
     ):
         parser.add_argument(f"--{kind}", metavar="REF", help=f"{what}, in place of the agent's own")
+    parser.add_argument(
+        "--engine",
+        metavar="REF",
+        help="a realtime engine that hears and speaks, in place of stt, llm and tts",
+    )
+    parser.add_argument(
+        "--simulate",
+        action="store_true",
+        help="talk to the simulator that the engine's plugin brings, without an account; it answers in tones",
+    )
     parser.add_argument("--script", metavar="FILE", help="YAML file with the caller's lines")
     parser.add_argument("--caller-tts", metavar="REF", help="speak every line of the caller with this voice")
     parser.add_argument("--out", metavar="DIR", help="where to write; default: ./patter-demo/<time>")
@@ -82,9 +93,10 @@ def _prepared(arguments: argparse.Namespace, view: View) -> tuple[Setting, Path]
         from patter_demo.script import load_script
 
         replaced = {kind: getattr(arguments, kind) for kind in ("stt", "tts", "llm", "vad")}
-        agent = agent_for(arguments.agent, replaced)
+        agent = agent_for(arguments.agent, replaced, arguments.engine)
         script = load_script(arguments.script, needs_audio=arguments.caller_tts is None)
         folder = output_folder(arguments.out)
         manager = manager_of(arguments)
         config = settings_file(manager.environ)
-        return Setting(manager, agent, script, arguments.caller_tts, config), folder
+        setting = Setting(manager, agent, script, arguments.caller_tts, config, simulate=arguments.simulate)
+        return setting, folder

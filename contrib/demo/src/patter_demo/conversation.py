@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from pydantic import SecretStr
 
 from patter.client import Patter
 from patter_demo.caller import Caller, HangUp, Say
+from patter_demo.engines import check_engine, simulated_engine
 from patter_demo.evidence import Evidence, SpokenLine
 from patter_demo.hearing import Ear
 from patter_demo.leftovers import Inventory, left_over
@@ -42,20 +45,25 @@ CLOSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Who talks to whom, and about what; `config` is the settings file with the keys of an agent's providers."""
+    """Who talks to whom, and about what.
+
+    `config` is the settings file with the keys of an agent's providers. `simulate`: the agent's engine talks to its
+    plugin's simulator.
+    """
 
     manager: PluginManager
     agent: Agent
     script: Script
     caller_tts: str | None = None
     config: str | None = None
+    simulate: bool = False
 
 
 async def hold_conversation(setting: Setting, view: View) -> Evidence:
     """Hold it and return what was seen and heard. Raises `PatterError` and `OSError` when it cannot start."""
     before = Inventory.take()
     evidence = Evidence(setting.script)
-    async with Simulator() as simulator:
+    async with AsyncExitStack() as stack, Simulator() as simulator:
         phone = _phone(setting, simulator)
         observer = Observer(evidence, view, asyncio.get_running_loop().time)
         phone.register(observer)
@@ -63,7 +71,8 @@ async def hold_conversation(setting: Setting, view: View) -> Evidence:
             with view.progress("starting the server and loading models"):
                 if setting.caller_tts is not None:
                     evidence.script = await speak_script(phone, setting.caller_tts, setting.script)
-                await phone.start(setting.agent, host=HOST)
+                agent = await stack.enter_async_context(_agent_of(setting, phone, evidence))
+                await phone.start(agent, host=HOST)
             await _call(simulator, phone, evidence, view)
             active = phone.calls.active()
         finally:
@@ -75,6 +84,21 @@ async def hold_conversation(setting: Setting, view: View) -> Evidence:
         *await left_over(before),
     ]
     return evidence
+
+
+@asynccontextmanager
+async def _agent_of(setting: Setting, phone: Patter, evidence: Evidence) -> AsyncIterator[Agent]:
+    """The agent as it answers, its engine's simulator running where it is to have one. Raises `ConfigError`."""
+    completed = phone.complete(setting.agent)
+    evidence.greets = bool(completed.first_message.strip())
+    evidence.engine = completed.engine is not None
+    evidence.simulated = setting.simulate
+    if not setting.simulate:
+        check_engine(phone, setting.agent)
+        yield setting.agent
+        return
+    async with simulated_engine(phone, setting.agent) as agent:
+        yield agent
 
 
 def _phone(setting: Setting, simulator: Simulator) -> Patter:

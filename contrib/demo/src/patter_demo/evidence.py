@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from patter.call.first_message_actions import GreetingReport
     from patter.call.types import BargeInOutcome, CallSummary, TurnReport
     from patter_demo.hearing import Part
     from patter_demo.script import Script
@@ -34,9 +35,17 @@ class AgentTurn:
 
 @dataclass(slots=True)
 class Evidence:
-    """Everything the report is made from."""
+    """Everything the report is made from.
+
+    `engine`: one engine heard and spoke; `simulated`: and it was its simulator, which knows no words. `greets`: the
+    agent has a first message; `greeting` is what an engine's call tells of it.
+    """
 
     script: Script
+    engine: bool = False
+    simulated: bool = False
+    greets: bool = False
+    greeting: GreetingReport | None = None
     started: float = 0.0
     spoken: list[SpokenLine] = field(default_factory=list)
     heard: list[Part] = field(default_factory=list)

@@ -11,6 +11,7 @@ from patter_demo.evidence import AgentTurn
 
 if TYPE_CHECKING:
     from patter.call.call import Call
+    from patter.call.first_message_actions import GreetingReport
     from patter.call.types import BargeInOutcome, CallFailure, CallSummary, TurnReport
     from patter_demo.evidence import Evidence
     from patter_demo.view import View
@@ -35,6 +36,8 @@ class Observer:
         call.on("turn_ended", self._turn_ended)
         call.on("interruption", self._interruption)
         call.on("failed", self._failed)
+        for event in ("greeting_delivered", "greeting_fallback", "greeting_failed"):
+            call.on(event, self._greeting_over)
 
     @hookimpl
     def patter_call_ended(self, summary: CallSummary) -> None:
@@ -62,6 +65,9 @@ class Observer:
     def _interruption(self, outcome: BargeInOutcome) -> None:
         self._evidence.interruptions.append(outcome)
         self._view.interruption(outcome.outcome, outcome.transcript)
+
+    def _greeting_over(self, report: GreetingReport) -> None:
+        self._evidence.greeting = report
 
     def _failed(self, failure: CallFailure) -> None:
         text = f"{failure.kind} {failure.reference}: {redact(str(failure.error))}"

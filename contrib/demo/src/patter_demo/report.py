@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from patter.metrics import Breakdown
-from patter.testing.word_errors import word_error_rate
 from patter_demo.evidence import Evidence
 from patter_demo.measures import (
     BargeIn,
@@ -18,11 +17,10 @@ from patter_demo.measures import (
     lost_ms,
     percentiles,
 )
+from patter_demo.transcript import WordErrors, greeting_heard, greeting_problems, order_problems, word_errors
 
 #: the agent is silent this long after the audible onset of an interruption, in ms
 SLOWEST_STOP_MS = 1200.0
-#: errors per word of the script
-WORST_WORD_ERROR_RATE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +28,12 @@ class Report:
     """What came out. `problems` is empty when the conversation worked.
 
     `breakdowns` are what the caller waited for, as the engine measured it: of each answer that was heard, with the
-    number of the agent's turn.
+    number of the agent's turn. `greeting_heard`: in full; None where there is none.
     """
 
     turns: tuple[dict[str, Any], ...]
     caller_script: tuple[str, ...]
-    word_error_rate: float
+    word_errors: WordErrors
     barge_in: BargeIn
     latency_ms: Percentiles
     lost_ms: float
@@ -45,13 +43,16 @@ class Report:
     wav: str
     transcript: str
     breakdowns: tuple[tuple[int, Breakdown], ...] = ()
+    greeting_heard: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``patter demo --json`` prints; times in ms, to a tenth."""
         return {
             "turns": list(self.turns),
             "caller_script": list(self.caller_script),
-            "word_error_rate": round(self.word_error_rate, 4),
+            "word_error_rate": None if self.word_errors.rate is None else round(self.word_errors.rate, 4),
+            "word_error_rate_reason": self.word_errors.reason or None,
+            "greeting_heard": self.greeting_heard,
             "barge_in": {"stop_ms": _tenth(self.barge_in.stop_ms), "confirmed": self.barge_in.confirmed},
             "latency_ms": {"p50": _tenth(self.latency_ms.p50), "p95": _tenth(self.latency_ms.p95)},
             "latency_parts": [{"turn": turn, **breakdown.as_dict()} for turn, breakdown in self.breakdowns],
@@ -67,16 +68,18 @@ def make_report(evidence: Evidence, wav: str, transcript: str) -> Report:
     answered = answers(evidence, heard)
     latencies = [answer.latency_ms for answer in answered if answer.latency_ms is not None]
     script, summary = evidence.script, evidence.summary
-    errors = word_error_rate(script.text, " ".join(evidence.understood))
+    errors = word_errors(evidence)
+    lines = {answer.line for answer in answered}
     interruption = barge_in(evidence, heard)
     lost = lost_ms(heard)
     problems = [
         *_call_problems(evidence),
-        *_answer_problems(evidence, {answer.line for answer in answered}),
+        *greeting_problems(evidence),
+        *_answer_problems(evidence, lines),
         *_barge_in_problems(evidence, interruption),
+        *order_problems(evidence, lines),
+        *errors.problems(),
     ]
-    if errors > WORST_WORD_ERROR_RATE:
-        problems.append(f"the word error rate is {errors:.2f}, more than {WORST_WORD_ERROR_RATE:.2f}")
     if round(lost, 1) > 0:
         problems.append(f"{lost:.1f} ms of the agent's audio were lost")
     problems.extend(f"left over: {leak}" for leak in evidence.leaks)
@@ -92,7 +95,7 @@ def make_report(evidence: Evidence, wav: str, transcript: str) -> Report:
     return Report(
         turns=turns,
         caller_script=tuple(line.text for line in script.lines),
-        word_error_rate=errors,
+        word_errors=errors,
         barge_in=interruption,
         latency_ms=percentiles(latencies),
         lost_ms=lost,
@@ -102,6 +105,7 @@ def make_report(evidence: Evidence, wav: str, transcript: str) -> Report:
         wav=wav,
         transcript=transcript,
         breakdowns=_breakdowns(evidence),
+        greeting_heard=greeting_heard(evidence),
     )
 
 

@@ -194,7 +194,14 @@ class View:
     def summary(self, report: Report) -> None:
         """The figures, and what is wrong."""
         interruption, latency = report.barge_in, report.latency_ms
-        figures = [f"word error rate {report.word_error_rate:.1%}"]
+        errors = report.word_errors
+        figures = [
+            f"word error rate {errors.rate:.1%}"
+            if errors.rate is not None
+            else f"no word error rate: {errors.reason}"
+        ]
+        if report.greeting_heard:
+            figures.append("the greeting was heard in full")
         if latency.p50 is not None and latency.p95 is not None:
             figures.append(f"answers after {latency.p50:.0f} ms (p95 {latency.p95:.0f})")
         if interruption.stop_ms is not None:

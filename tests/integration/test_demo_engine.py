@@ -1,0 +1,76 @@
+"""`patter demo --engine ... --simulate`: a conversation with an engine whose plugin brings a simulator, in real time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import patter_demo.script
+
+ENGINES = ("openai-realtime",)
+#: a line, one that interrupts its answer, and one after that
+LINES = (("time", False), ("interruption", True), ("party-size", False))
+LIMIT_S = 180
+
+
+def demo(folder, *words):
+    """Run the command, without any key of the environment; what it printed is one JSON object."""
+    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    return subprocess.run(
+        [sys.executable, "-m", "patter", "demo", "--json", "--out", str(folder / "out"), *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def script(folder):
+    voice = Path(patter_demo.script.OWN_SCRIPT).parent
+    texts = {line.id: line.text for line in patter_demo.script.load_script().lines}
+    lines = [
+        {"id": name, "text": texts[name], "file": str(voice / f"{name}.ulaw"), "interrupts": interrupts}
+        for name, interrupts in LINES
+    ]
+    file = folder / "script.yaml"
+    file.write_text(json.dumps({"lines": lines}))
+    return str(file)
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_demo_talks_to_the_simulator_of_an_engine(engine, tmp_path):
+    done = demo(tmp_path, "--engine", engine, "--simulate", "--script", script(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["greeting_heard"] is True
+    assert found["word_error_rate"] is None
+    assert found["word_error_rate_reason"] == "the engine's simulator knows no words"
+    assert [turn["role"] for turn in found["turns"]] == ["assistant", *["user", "assistant"] * len(LINES)]
+    assert [turn["text"] for turn in found["turns"] if turn["interrupted"]] == [found["turns"][2]["text"]]
+    for number in (1, 2, 3):  # each answer belongs to what was said before it
+        heard, answer = found["turns"][2 * number - 1 : 2 * number + 1]
+        assert heard["text"] == f"(speech {number})"
+        assert answer["text"].startswith(f"I heard (speech {number})")
+    assert found["barge_in"]["confirmed"] is True
+    assert 0 < found["barge_in"]["stop_ms"] <= 1200
+    assert found["latency_ms"]["p50"] > 0
+    assert found["audio"]["lost_ms"] == 0
+    assert found["leaks"] == []
+
+
+def test_without_a_key_it_says_what_is_missing_and_how_to_go_on(tmp_path):
+    done = demo(tmp_path, "--engine", "openai-realtime")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    for part in ("engine openai-realtime", "api_key is missing", "OPENAI_API_KEY", "--simulate"):
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
