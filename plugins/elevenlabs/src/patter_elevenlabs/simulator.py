@@ -129,9 +129,10 @@ class Simulator:
         if not allowed:
             await socket.close(code=1008, message=b"needs authorization")
             return socket
-        conversation = SimulatedConversation(
-            self.agent, self.faults, socket, request.transport, f"conv_{len(self.conversations) + 1}"
-        )
+        number = len(self.conversations) + 1
+        goes_wrong = self.faults.times is None or number <= self.faults.times
+        faults = self.faults if goes_wrong else Faults()
+        conversation = SimulatedConversation(self.agent, faults, socket, request.transport, f"conv_{number}")
         conversation.voice = self.voice
         conversation.headers = dict(request.headers)
         self.conversations.append(conversation)

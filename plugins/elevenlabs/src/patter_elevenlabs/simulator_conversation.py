@@ -211,8 +211,12 @@ class SimulatedConversation(SimulatedConnection):
             loop.call_later(faults.cancel_greeting_s, self._interrupt)
         await self._say(text, drop=faults.drop == "greeting")
         if faults.drop == "after_greeting":
-            await asyncio.sleep(max(0.0, self._playing_until - self._now()) + faults.drop_after_s)
-            await self._drop()
+            self._task(self._drop_later())
+
+    async def _drop_later(self) -> None:
+        """Whatever is said meanwhile."""
+        await asyncio.sleep(self._faults.drop_after_s)
+        await self._drop()
 
     async def _reply(self, turn: SimulatedTurn, heard: str, *, aloud: bool = False) -> None:
         faults = self._faults

@@ -104,6 +104,7 @@ class Faults:
     """How the server departs from what is good for a call.
 
     Attributes:
+        times: so many conversations go like that, all by default; in those after them nothing goes wrong.
         disallowed: an override that is not allowed leads to an error, to a close without one, or to nothing.
         refusal: who has no rights is refused with HTTP 403, or with a close of 1008.
         ignore_first_message: the first message that the conversation asks for is not spoken, and nothing in its place.
@@ -122,6 +123,7 @@ class Faults:
         no_close: a close is never answered.
     """
 
+    times: int | None = None
     disallowed: Literal["error", "close", "drop"] = "error"
     refusal: Literal["status", "close"] = "status"
     ignore_first_message: bool = False

@@ -100,7 +100,8 @@ class Simulator:
         return web.json_response({"results": [{"name": "ultravox-v0.7"}], "next": None})
 
     async def _create(self, request: web.Request) -> web.Response:
-        faults = self.faults
+        goes_wrong = self.faults.times is None or len(self.calls) < self.faults.times
+        faults = self.faults if goes_wrong else Faults()
         await asyncio.sleep(faults.create_s)
         if faults.create_status is not None:
             return web.json_response({"detail": "try again"}, status=faults.create_status)
@@ -136,13 +137,13 @@ class Simulator:
 
     async def _join(self, request: web.Request) -> web.StreamResponse:
         call = self._found(request)
-        if not call.may_be_joined() or self.faults.join == "refused":
+        if not call.may_be_joined() or call.faults.join == "refused":
             return web.json_response({"detail": "The call cannot be joined."}, status=410)
-        no_close = self.faults.no_close
+        no_close = call.faults.no_close
         socket = web.WebSocketResponse(autoclose=not no_close, max_msg_size=1 << 20)
         call.joined()
         await socket.prepare(request)
-        if self.faults.join == "closed":
+        if call.faults.join == "closed":
             await socket.close(code=1011)
             return socket
         await call.run(socket, request.transport)

@@ -210,8 +210,12 @@ class SimulatedCall(SimulatedLine):
         await self._say(str(greeting.get("text", "Hello.")), drop=faults.drop == "greeting")
         self._interruptible = True
         if faults.drop == "after_greeting":
-            await asyncio.sleep(faults.drop_after_s)
-            await self._drop()
+            self._task(self._drop_later())
+
+    async def _drop_later(self) -> None:
+        """Whatever is said meanwhile."""
+        await asyncio.sleep(self._faults.drop_after_s)
+        await self._drop()
 
     async def _reply(self, turn: SimulatedTurn, heard: str | None) -> None:
         faults = self._faults

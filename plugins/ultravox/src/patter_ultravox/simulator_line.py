@@ -37,6 +37,7 @@ class SimulatedLine:
     """One socket.
 
     Attributes:
+        faults: how the servers misbehave in it.
         sent: the data messages, in order.
         close_code: how it ended; None while it runs or before, 1006 without a close.
     """
@@ -45,7 +46,7 @@ class SimulatedLine:
         self.sent: list[dict[str, Any]] = []
         self.close_code: int | None = None
         self._wanted = wanted
-        self._faults = faults
+        self.faults = self._faults = faults
         self._socket: web.WebSocketResponse | None = None
         self._transport: asyncio.Transport | None = None
         self._tasks: set[asyncio.Task[None]] = set()

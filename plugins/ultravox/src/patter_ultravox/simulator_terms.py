@@ -31,6 +31,7 @@ class Faults:
     """How the servers depart from what is good for a call.
 
     Attributes:
+        times: so many calls go like that, all by default; in those after them nothing goes wrong.
         create_status: the request that makes a call is answered with this HTTP status.
         create_s: time to its answer, in s.
         answer: the body of its answer, in place of a call.
@@ -50,6 +51,7 @@ class Faults:
         no_close: a close is never answered.
     """
 
+    times: int | None = None
     create_status: int | None = None
     create_s: float = 0.0
     answer: Any = None
