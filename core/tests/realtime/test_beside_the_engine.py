@@ -67,7 +67,9 @@ async def test_a_failed_handshake_puts_no_text_of_it_into_a_log(
     simcall: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     call = simcall(agent(prewarm=False))
-    call.scene.engine.connect_faults.append(ProviderDisconnected("wss://engine.example?api_key=SECRET refused"))
+    call.scene.engine.connect_faults.append(
+        ProviderDisconnected("wss://engine.example?api_key=SECRET refused")
+    )
     with caplog.at_level(logging.DEBUG):
         async with call:
             await call.agent_says(GREETING)

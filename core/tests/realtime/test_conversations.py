@@ -305,6 +305,26 @@ async def test_a_session_lost_in_mid_call_is_made_anew_with_what_was_said(simcal
     ]
 
 
+@pytest.mark.parametrize("decides", [False, True])
+async def test_words_that_a_lost_session_did_not_answer_are_answered_by_the_next_one_once(
+    simcall: Any, decides: bool
+) -> None:
+    call = simcall(quiet_agent(**({"barge_in_mode": "confirm"} if decides else {})))
+    script = call.scene.engine
+    script.transcript_s, script.reply_s = 0.05, 2.0
+    script.replies.append(EngineReply("You said: Are you there?", delay_s=2.0))
+    async with call:
+        await call.caller_says("Are you there?")
+        await asyncio.sleep(0.6)
+        script.replies.clear()
+        script.engine.drop()
+        await call.agent_says("You said: Are you there?")
+        await asyncio.sleep(3.0)
+        assert call.heard == "You said: Are you there?"
+    assert [(one.role, one.content) for one in script.sessions[1].history] == [("user", "Are you there?")]
+    assert lines(call) == [("user", "Are you there?"), ("assistant", "You said: Are you there?")]
+
+
 async def test_an_engine_that_takes_no_audio_is_replaced_and_nothing_is_lost(
     simcall: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

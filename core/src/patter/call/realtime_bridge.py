@@ -24,6 +24,7 @@ from patter.call.realtime_tools import EngineTools
 from patter.call.realtime_trace import Tracer
 from patter.call.types import TurnReport
 from patter.errors import ProviderDisconnected
+from patter.providers.llm import Message
 
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
@@ -165,7 +166,9 @@ class EngineBridge:
     async def _converse(self) -> Exception:
         """One session, from its connection to its end; returns why it ended."""
         try:
-            engine = await self.lineup.connect_engine(self.machine.conversation.history)
+            unanswered = [Message("user", text) for text in self.items.untaken()]
+            history = (*self.machine.conversation.history, *unanswered)
+            engine = await self.lineup.connect_engine(history)
             self._connected(engine)
             async for event in engine.receive():
                 if event.kind == "closed":
@@ -190,6 +193,8 @@ class EngineBridge:
         else:
             self.greeting.connected()
         self.orders.ask_next()
+        if self._sessions > 1:
+            self._events.answer_what_was_lost()
         self.arm()
 
     def _lost(self, was_connected: bool) -> None:

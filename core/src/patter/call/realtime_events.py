@@ -93,7 +93,7 @@ class EngineEvents:
         call, machine = self._bridge.call, self._machine
         for text in self._bridge.items.ready(t):
             if text is None:
-                call.apply(machine.answers_unheard(t))
+                call.apply(machine.answers("", t))
             else:
                 call.apply(machine.final(Final(text), t))
 
@@ -164,6 +164,16 @@ class EngineEvents:
         waiting, response.waiting = response.waiting, []
         for event in waiting:
             self._of_turn(response, event)
+
+    def answer_what_was_lost(self) -> None:
+        """What the caller said to a session that was lost before it answered is in the history of this one."""
+        bridge, machine, t = self._bridge, self._machine, self._bridge.now()
+        if not (bridge.items.untaken() and bridge.flags.client_interrupt and machine.engine_decides):
+            return
+        if machine.state is State.LISTENING:
+            turn = machine.turns.count + 1
+            bridge.items.take(turn)
+            bridge.call.apply(machine.answers(bridge.items.text_of(turn), t))
 
     def next_waiting(self) -> None:
         """The agent has nothing to say: a response that waited for that is heard now."""

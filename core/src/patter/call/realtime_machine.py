@@ -77,10 +77,10 @@ class RealtimeMachine(SessionMachine):
         if not self.conversation.is_waiting:
             self._write_at = None
 
-    def answers_unheard(self, t: float) -> list[Action]:
-        """The caller has spoken, but what was said is not to be had: the engine has heard it, and is asked to reply."""
+    def answers(self, text: str, t: float) -> list[Action]:
+        """The caller has spoken, and the engine is asked to reply; with "" it alone knows what was said."""
         if self.state is State.LISTENING:
-            self._dispatch(self.turns.begin("", t, self._trigger), t)
+            self._dispatch(self.turns.begin(text, t, self._trigger), t)
         return self._take(t)
 
     # -- the engine
