@@ -1,0 +1,92 @@
+"""The simulated vendor's server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Self
+
+from aiohttp import web
+
+from patter_google.simulator.connection import SimulatedConnection
+from patter_google.simulator.model import SimulatedModel
+from patter_google.simulator.terms import Faults, SimulatedTurn, Terms
+
+_SERVICE: Final = "google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent"
+
+
+class Simulator:
+    """A server for one test. An async context manager.
+
+    Args:
+        turns: what each session's model hears and says, one after the other; the last one stays.
+        faults: how the server misbehaves; may be replaced while it runs, for the connections that are made then.
+        terms: what it allows.
+        key: what the key must be, in a header or in the query.
+        host: where to listen; on a virtual loop any name.
+        port: 0 for any free one.
+
+    Attributes:
+        connections: all connections whose upgrade was accepted, in order.
+    """
+
+    def __init__(
+        self,
+        turns: tuple[SimulatedTurn, ...] = (SimulatedTurn(),),
+        *,
+        faults: Faults | None = None,
+        terms: Terms | None = None,
+        key: str = "test-key",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.turns = turns
+        self.faults = faults or Faults()
+        self.terms = terms or Terms()
+        self.key = key
+        self.host = host
+        self.connections: list[SimulatedConnection] = []
+        #: the session of each handle
+        self.handles: dict[str, SimulatedModel] = {}
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address for `base_url`, once it listens."""
+        return f"http://{self.host}:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        application = web.Application()
+        for version in ("v1", "v1beta", "v1alpha"):
+            application.router.add_get(f"/ws/{_SERVICE.format(version=version)}", self._converse)
+        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.host, self._port)
+        await site.start()
+        self._port = self._port or int(self._runner.addresses[0][1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        for connection in self.connections:
+            connection.abort()
+        await self._runner.cleanup()
+
+    async def _converse(self, request: web.Request) -> web.StreamResponse:
+        faults = self.faults
+        if faults.status is not None:
+            return web.Response(status=faults.status)
+        socket = web.WebSocketResponse(autoping=False, autoclose=not faults.no_close, max_msg_size=1 << 20)
+        await socket.prepare(request)
+        connection = SimulatedConnection(self, socket, request.transport, faults)
+        connection.headers = dict(request.headers)
+        connection.query = dict(request.query)
+        self.connections.append(connection)
+        given = request.headers.get("x-goog-api-key", request.query.get("key"))
+        if given != self.key:
+            await connection.close(1007, f"API key not valid. Please pass a valid API key ({given}).")
+            return socket
+        await connection.run()
+        if faults.no_close and request.transport is not None:
+            await asyncio.Event().wait()
+        return socket
