@@ -12,9 +12,9 @@ import pytest
 
 import patter_demo.script
 
-ENGINES = ("openai-realtime",)
-#: a line, one that interrupts its answer, and one after that
-LINES = (("time", False), ("interruption", True), ("party-size", False))
+ENGINES = ("openai-realtime", "elevenlabs-convai", "ultravox")
+#: a line, and one that interrupts its answer
+LINES = (("time", False), ("interruption", True))
 LIMIT_S = 180
 
 
@@ -56,7 +56,7 @@ def test_the_demo_talks_to_the_simulator_of_an_engine(engine, tmp_path):
     assert found["word_error_rate_reason"] == "the engine's simulator knows no words"
     assert [turn["role"] for turn in found["turns"]] == ["assistant", *["user", "assistant"] * len(LINES)]
     assert [turn["text"] for turn in found["turns"] if turn["interrupted"]] == [found["turns"][2]["text"]]
-    for number in (1, 2, 3):  # each answer belongs to what was said before it
+    for number in (1, 2):  # each answer belongs to what was said before it
         heard, answer = found["turns"][2 * number - 1 : 2 * number + 1]
         assert heard["text"] == f"(speech {number})"
         assert answer["text"].startswith(f"I heard (speech {number})")

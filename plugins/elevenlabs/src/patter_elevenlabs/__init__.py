@@ -23,5 +23,6 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
             description="An agent of ElevenLabs Conversational AI, over its WebSocket",
             native_greeting=True,
             reconnect=True,
+            simulator="patter_elevenlabs.simulator_listener:listener",
         )
     ]

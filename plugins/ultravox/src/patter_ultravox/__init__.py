@@ -24,5 +24,6 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
             prices="patter_ultravox:prices.json",
             native_greeting=True,
             reconnect=True,
+            simulator="patter_ultravox.simulator_listener:listener",
         )
     ]
