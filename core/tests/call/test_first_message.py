@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patter.call.first_message import FirstMessage, FirstMessageSettings, Step
@@ -326,6 +326,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(EVENTS, st.booleans(), st.booleans(), st.integers(0, 3))
 def test_whatever_happens_it_is_asked_for_a_bounded_number_of_times_and_told_once(
     events, waits, fallback, retries
