@@ -48,7 +48,9 @@ def test_into_silence_they_are_played_at_once_and_are_no_turn() -> None:
     assert heard(driven) == "12#"
     assert driven.log.sent[0][0] == pytest.approx(1.0, abs=0.02)
     assert driven.machine.state is State.LISTENING
-    assert (driven.roles, driven.log.events, driven.log.started) == ([], [], [])
+    assert (driven.roles, driven.log.started) == ([], [])
+    assert [emit.event for _, emit in driven.log.events] == ["keys_pressed"]
+    assert driven.log.events[0][0] == pytest.approx(1.0 + 3 * 0.4 + 0.5, abs=0.15)
     assert driven.machine.playout.waiting_marks == 0
 
 

@@ -116,7 +116,7 @@ class AgentTurns:
         self.current, self.is_sounding, self.is_occupied = None, False, False
         if self.presses_keys:
             self.presses_keys = False
-            return ()
+            return () if interrupted else (Emit("keys_pressed"),)
         rounds = heard_by_round(sentences, heard, playout.format.rate)
         text = " ".join(filter(None, rounds))
         began = t if reply.first_audio_at is None else reply.first_audio_at

@@ -45,6 +45,7 @@ EVENTS: dict[str, str] = {
     "metrics_collected": "TurnMetrics: the figures of an agent turn that ended",
     "interruption": "BargeInOutcome",
     "dtmf": "str: the key",
+    "keys_pressed": "None: the tones of the application's own keys were heard",
     "greeting_delivered": "GreetingReport: the caller has heard the engine's first message",
     "greeting_fallback": "GreetingReport: the caller has heard it from the voice beside the engine",
     "greeting_failed": "GreetingReport: the caller has not heard it",

@@ -279,6 +279,9 @@ class EngineBridge:
         """The machine told the call's observers something: here, that an agent turn has come to its end."""
         if isinstance(data, TurnReport):
             self._turn_over(data)
+        elif event == "keys_pressed":
+            self._events.next_waiting()
+            self.arm()
 
     def _turn_over(self, report: TurnReport) -> None:
         if self.greeting is not None and report.turn == self.greeting.turn:

@@ -79,7 +79,9 @@ class RealtimeMachine(SessionMachine):
 
     def answers(self, text: str, t: float) -> list[Action]:
         """The caller has spoken, and the engine is asked to reply; with "" it alone knows what was said."""
-        if self.state is State.LISTENING:
+        if self._agent.presses_keys:
+            self.turns.hold(text, triggers=True)
+        elif self.state is State.LISTENING:
             self._dispatch(self.turns.begin(text, t, self._trigger), t)
         return self._take(t)
 
