@@ -91,7 +91,13 @@ def test_providers_lists_kinds_names_variables_and_capabilities(patter):
         "aliases": ["old-ears"],
         "description": "hears",
         "env": {"api_key": "EARS_API_KEY"},
-        "capabilities": {"endpoints": False, "interims": True, "word_times": False, "reconnects": False},
+        "capabilities": {
+            "endpoints": False,
+            "interims": True,
+            "word_times": False,
+            "reconnects": False,
+            "reports_bill": False,
+        },
     }
     text = patter("providers", "stt").out
     assert "EARS_API_KEY" in text
