@@ -118,7 +118,7 @@ def test_says_which_plugins_are_broken_or_in_conflict(patter):
 # -- everything that a call with an agent needs
 
 PARTS = """
-    from patter import CarrierRecord, LLMRecord, STTRecord, TTSRecord, hookimpl
+    from patter import CarrierRecord, LLMRecord, RealtimeRecord, STTRecord, TTSRecord, hookimpl
     from patter.audio.formats import MULAW_8K, AudioFormat
     from patter.errors import ConfigError
     from patter.testing.fake_carrier import FakeCarrier
@@ -136,6 +136,12 @@ PARTS = """
 
     class Brain:
         pass
+
+    class Engine:
+        def __init__(self, rate: int = 8000):
+            self.rate = rate
+        def audio_formats(self):
+            return MULAW_8K, AudioFormat("mulaw" if self.rate == 8000 else "pcm16", self.rate)
 
     class Line(FakeCarrier):
         def webhooks(self):
@@ -158,6 +164,10 @@ PARTS = """
         return [LLMRecord("think", Brain)]
 
     @hookimpl
+    def patter_register_realtime():
+        return [RealtimeRecord("talk", Engine, turn_events=True, reconnect=True)]
+
+    @hookimpl
     def patter_register_carrier():
         return [CarrierRecord("line", Line)]
 
@@ -178,6 +188,9 @@ from patter import Agent
 agent = Agent(stt="hear", llm="think", tts="speak")
 odd = Agent(stt="hear", llm="think", tts="speak?rate=12345")
 mute = Agent(llm="think")
+talker = Agent(engine="talk")
+hoarse = Agent(engine="talk?rate=24000")
+broken = Agent(engine="talk?rate=12345")
 """
 KEYS = {"HEAR_KEY": "hunter2-hunter2", "LINE_TOKEN": "hunter3-hunter3"}
 PHONE = ("--carrier", "line", "--phone-number", "+15550001234", "--webhook-url", "https://voice.example.com")
@@ -215,6 +228,23 @@ def test_an_agent_on_a_phone_that_can_carry_calls_has_no_problem(patter, app):
     assert "hunter" not in text + json.dumps(found)
 
 
+def test_of_an_engine_it_says_who_decides_what_it_can_do_and_how_its_audio_comes(patter, app):
+    found = report(patter, "doctors_app:talker", *PHONE)
+    assert patter.code == 0, found
+    cannot = "be asked to answer and to stop, protect its first message by itself, forget what was not heard"
+    assert [f"{one['area']}: {one['text']}" for one in found["setup"]][4:] == [
+        "engine: talk",
+        "agent: an engine: it answers and stops by itself",
+        "engine: talk can tell when the caller speaks, go on after a lost connection",
+        f"engine: talk cannot {cannot}",
+        "audio: engine talk: the line's mulaw at 8000 Hz, untouched",
+    ]
+    hoarse = report(patter, "doctors_app:hoarse", *PHONE)["setup"][-1]["text"]
+    assert hoarse == "engine talk: the line's mulaw at 8000 Hz, untouched and converted, pcm16 at 24000 Hz"
+    broken = report(patter, "doctors_app:broken", *PHONE)["setup"][-1]["problem"]
+    assert "choose other settings of engine, or another engine" in broken
+
+
 #: what is wrong -> the area that says so, and the setting and next step in its words
 WRONG = {
     "no address": ("public address", "set --webhook-url, PATTER_WEBHOOK_URL"),
@@ -224,7 +254,7 @@ WRONG = {
     "no token": ("carrier", "set LINE_TOKEN"),
     "no key": ("stt", "set HEAR_KEY"),
     "no stt": ("agent", "needs an STT: set stt"),
-    "no agent": ("agent", "it has the agents agent, odd, mute"),
+    "no agent": ("agent", "it has the agents agent, odd, mute, talker, hoarse, broken"),
     "odd rate": ("audio", "choose other settings of tts"),
     "unknown option": ("agent", "did you mean language"),
     "unknown table": ("settings", "no kind of provider has this name"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from patter.audio.convert import Converter
 from patter.audio.formats import MULAW_8K, AudioFormat
@@ -39,6 +39,16 @@ _REFERENCES: dict[str, ProviderKind] = {
     "vad": "vad",
     "noise_filter": "noise_filter",
 }
+#: what the flags of an engine's record say, after "can" or "cannot"
+_ABILITIES: Final = {
+    "turn_events": "tell when the caller speaks",
+    "client_interrupt": "be asked to answer and to stop",
+    "native_greeting": "protect its first message by itself",
+    "truncate": "forget what was not heard",
+    "reconnect": "go on after a lost connection",
+}
+#: the formats in which a provider takes or gives audio
+FormatsOf = Callable[[Any], tuple[AudioFormat, ...]]
 _NO_ADDRESS = (
     "no public address is known, so no carrier can reach this phone: set --webhook-url, PATTER_WEBHOOK_URL or "
     "webhook_url under [phone] in patter.toml to an https address that leads here, such as a tunnel's"
@@ -97,7 +107,7 @@ def check_setup(
     except PatterError as error:
         yield Finding("agent", "its providers and rules", first_line(error))
         return
-    yield Finding("agent", f"a {agent.mode}, whose turns are ended by: {plan.turn_end}")
+    yield from _manner(plan)
     for line_format in {one.audio_format() for one in carriers} or {MULAW_8K}:
         yield from _audio_path(manager, plan, line_format)
 
@@ -164,16 +174,36 @@ def _keys(agent: Agent, manager: PluginManager) -> Iterator[Finding]:
         yield Finding(option, found.reference + (f" ({keys})" if keys else ""), found.problem)
 
 
-def _audio_path(manager: PluginManager, plan: CallPlan, line: AudioFormat) -> Iterator[Finding]:
-    """How audio gets from the line to the recogniser, and from the voice to the line."""
-    context = ProviderContext(Environment(), SharedObjectPool(), "doctor", line)
-    checks: tuple[tuple[ProviderKind, Callable[[Any], AudioFormat]], ...] = (
-        ("stt", lambda stt: line if line in stt.input_formats() else stt.input_formats()[0]),
-        ("tts", lambda tts: tts.output_format()),
+def _manner(plan: CallPlan) -> Iterator[Finding]:
+    """How the agent takes turns, and what its engine is good for."""
+    if "realtime" not in plan.parts:
+        yield Finding("agent", f"a pipeline, whose turns are ended by: {plan.turn_end}")
+        return
+    decides = (
+        "Patter decides when it answers and stops"
+        if plan.patter_decides
+        else "it answers and stops by itself"
     )
-    for kind, format_of in checks:
+    yield Finding("agent", f"an engine: {decides}")
+    part = plan.parts["realtime"]
+    can = [what for flag, what in _ABILITIES.items() if getattr(part.resolved.record, flag)]
+    cannot = [what for flag, what in _ABILITIES.items() if not getattr(part.resolved.record, flag)]
+    for verb, listed in (("can", can), ("cannot", cannot)):
+        if listed:
+            yield Finding("engine", f"{part.reference} {verb} {', '.join(listed)}")
+
+
+def _audio_path(manager: PluginManager, plan: CallPlan, line: AudioFormat) -> Iterator[Finding]:
+    """How audio gets from the line to the recogniser, and from the voice to the line; of an engine, both."""
+    context = ProviderContext(Environment(), SharedObjectPool(), "doctor", line)
+    checks: tuple[tuple[ProviderKind, FormatsOf], ...] = (
+        ("stt", lambda stt: (line if line in stt.input_formats() else stt.input_formats()[0],)),
+        ("realtime", lambda engine: engine.audio_formats()),
+        ("tts", lambda tts: (tts.output_format(),)),
+    )
+    for kind, formats_of in checks:
         if kind in plan.parts:
-            yield _path_of(manager, plan.parts[kind], context, line, format_of)
+            yield _path_of(manager, plan.parts[kind], context, line, formats_of)
 
 
 def _path_of(
@@ -181,19 +211,24 @@ def _path_of(
     part: Part,
     context: ProviderContext,
     line: AudioFormat,
-    format_of: Callable[[Any], AudioFormat],
+    formats_of: FormatsOf,
 ) -> Finding:
-    kind = part.resolved.kind
+    kind = "engine" if part.resolved.kind == "realtime" else part.resolved.kind
     try:
-        theirs = format_of(build(manager, part.resolved, context, sources=part.sources))
-        Converter(line, theirs)
-        Converter(theirs, line)
+        formats = formats_of(build(manager, part.resolved, context, sources=part.sources))
+        for theirs in formats:
+            Converter(line, theirs)
+            Converter(theirs, line)
     except Exception as error:  # a plugin's own code
         problem = (
             f"{type(error).__name__}: {redact(error)}: choose other settings of {kind}, or another {kind}"
         )
         return Finding("audio", f"{kind} {part.reference}", problem)
-    how = "untouched" if theirs == line else f"converted, {theirs.encoding.value} at {theirs.rate} Hz"
+    ways = dict.fromkeys(
+        "untouched" if theirs == line else f"converted, {theirs.encoding.value} at {theirs.rate} Hz"
+        for theirs in formats
+    )
+    how = " and ".join(ways)
     return Finding(
         "audio", f"{kind} {part.reference}: the line's {line.encoding.value} at {line.rate} Hz, {how}"
     )
