@@ -24,5 +24,6 @@ def patter_register_realtime() -> Iterable[RealtimeRecord]:
             description="The Gemini Live API, over its WebSocket",
             client_interrupt=True,
             reconnect=True,
+            simulator="patter_google.simulator.listener:listener",
         )
     ]

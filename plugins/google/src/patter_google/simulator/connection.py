@@ -44,7 +44,7 @@ class SimulatedConnection(SimulatedSpeech):
         faults: Faults,
     ) -> None:
         now = asyncio.get_running_loop().time()
-        super().__init__(socket, transport, faults, SimulatedModel(simulator.turns, now))
+        super().__init__(socket, transport, faults, SimulatedModel(simulator.turns, now, simulator.voice))
         self.headers: Mapping[str, str] = {}
         self.query: Mapping[str, str] = {}
         self.setup: dict[str, Any] | None = None
@@ -152,6 +152,8 @@ class SimulatedConnection(SimulatedSpeech):
         self._gives_handles = gives_handles and not self._faults.not_resumable
         await self._new_handle()
         self._task(self._leave_in_time())
+        if self._faults.drop_s is not None:
+            self._task(self._lose(self._faults.drop_s))
         assert self.setup is not None
         if "contextWindowCompression" not in self.setup:
             self._task(self._limit())
@@ -173,6 +175,10 @@ class SimulatedConnection(SimulatedSpeech):
         await self.tell({"goAway": {"timeLeft": f"{terms.notice_s:g}s"}})
         await asyncio.sleep(terms.notice_s)
         await self.close(1008, "The operation was aborted.")
+
+    async def _lose(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._drop()
 
     async def _limit(self) -> None:
         await asyncio.sleep(self.model.began + self._terms.session_s - self._now())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from patter_google.simulator.terms import SimulatedTurn
+from patter_google.simulator.voice import utterance
 
 if TYPE_CHECKING:
     from patter_google.simulator.connection import SimulatedConnection
@@ -22,7 +24,9 @@ class SimulatedModel:
         connection: the connection in which it is now.
     """
 
-    def __init__(self, turns: tuple[SimulatedTurn, ...], began: float) -> None:
+    def __init__(
+        self, turns: tuple[SimulatedTurn, ...], began: float, voice: Callable[[str], int] | None = None
+    ) -> None:
         self.began = began
         self.history: list[tuple[str, str]] = []
         self.spoken: list[str] = []
@@ -33,6 +37,7 @@ class SimulatedModel:
         self.handles = 0
         self.calls = 0
         self._turns = turns
+        self._voice = voice
         self._turn = 0
 
     def next_turn(self) -> SimulatedTurn:
@@ -40,6 +45,12 @@ class SimulatedModel:
         turn = self._turns[min(self._turn, len(self._turns) - 1)]
         self._turn += 1
         return turn
+
+    def begin(self, text: str) -> bytes:
+        """The text's audio; it is one that was begun to be spoken now."""
+        number = len(self.spoken) if self._voice is None else self._voice(text)
+        self.spoken.append(text)
+        return utterance(number, text)
 
     def next_words(self) -> str:
         """What is understood of the turn that comes next."""

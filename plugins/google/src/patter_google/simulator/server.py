@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Self
 
 from aiohttp import web
@@ -21,6 +22,7 @@ class Simulator:
         turns: what each session's model hears and says, one after the other; the last one stays.
         faults: how the server misbehaves; may be replaced while it runs, for the connections that are made then.
         terms: what it allows.
+        voice: the number of the tone in which a text is said; by default the first is said in the lowest, and so on.
         key: what the key must be, in a header or in the query.
         host: where to listen; on a virtual loop any name.
         port: 0 for any free one.
@@ -29,12 +31,13 @@ class Simulator:
         connections: all connections whose upgrade was accepted, in order.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one property of the server
         self,
         turns: tuple[SimulatedTurn, ...] = (SimulatedTurn(),),
         *,
         faults: Faults | None = None,
         terms: Terms | None = None,
+        voice: Callable[[str], int] | None = None,
         key: str = "test-key",
         host: str = "127.0.0.1",
         port: int = 0,
@@ -42,12 +45,14 @@ class Simulator:
         self.turns = turns
         self.faults = faults or Faults()
         self.terms = terms or Terms()
+        self.voice = voice
         self.key = key
         self.host = host
         self.connections: list[SimulatedConnection] = []
         #: the session of each handle
         self.handles: dict[str, SimulatedModel] = {}
         self._port = port
+        self._suffered = 0
         self._runner: web.AppRunner | None = None
 
     @property
@@ -72,8 +77,15 @@ class Simulator:
             connection.abort()
         await self._runner.cleanup()
 
+    def _next_faults(self) -> Faults:
+        times = self.faults.times
+        if times is not None and self._suffered >= times:
+            return Faults()
+        self._suffered += 1
+        return self.faults
+
     async def _converse(self, request: web.Request) -> web.StreamResponse:
-        faults = self.faults
+        faults = self._next_faults()
         if faults.status is not None:
             return web.Response(status=faults.status)
         socket = web.WebSocketResponse(autoping=False, autoclose=not faults.no_close, max_msg_size=1 << 20)

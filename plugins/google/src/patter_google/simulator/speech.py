@@ -193,14 +193,14 @@ class SimulatedSpeech:
 
     async def _say(self, text: str) -> None:
         faults, number = self._faults, len(self.model.spoken)
-        self.model.spoken.append(text)
+        audio = self.model.begin(text)
         if number < faults.cancels:
             asyncio.get_running_loop().call_later(faults.cancel_s, self._interrupt)
         if faults.silent:
             return
         thought = {"text": "The caller wants something.", "thought": True}
         await self._content(modelTurn={"role": "model", "parts": [thought]})
-        parts = _cut(utterance(number, text))
+        parts = _cut(audio)
         words = [] if faults.last_transcript else text.split(" ")
         for count, part in enumerate(parts):
             if count == (len(parts) + 1) // 2:

@@ -60,7 +60,8 @@ class Faults:
         malformed: broken messages between the good ones.
         stall_s: a pause in the middle of each utterance's audio, in s.
         drop: the number of the utterance in whose middle the connection is lost, from 0.
-        drop_code: the close code of that; None for no close at all.
+        drop_s: the connection is lost so long after its acknowledgement, in s.
+        drop_code: the close code of both; None for no close at all.
         cancels: so many of the first utterances are interrupted by the server itself.
         cancel_s: so long after they began, in s.
         late_transcript: the caller's words come after the reply's first audio.
@@ -70,6 +71,7 @@ class Faults:
         deaf_to_no_interruption: the setting NO_INTERRUPTION has no effect.
         pong_s: time to the answer of a ping, in s.
         no_close: a close is never answered.
+        times: so many connections suffer from all this; None for all.
     """
 
     status: int | None = None
@@ -82,6 +84,7 @@ class Faults:
     malformed: bool = False
     stall_s: float = 0.0
     drop: int | None = None
+    drop_s: float | None = None
     drop_code: Literal[1000, 1008, 1011] | None = 1011
     cancels: int = 0
     cancel_s: float = 0.3
@@ -92,3 +95,4 @@ class Faults:
     deaf_to_no_interruption: bool = False
     pong_s: float = 0.0
     no_close: bool = False
+    times: int | None = None
