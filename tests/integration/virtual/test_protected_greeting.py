@@ -11,6 +11,7 @@ import os
 import random
 from typing import Any
 
+import gemini_greetings
 import hosted_greetings
 import openai_greetings
 import pytest
@@ -23,6 +24,7 @@ SEEDS = range(1, 1 + int(os.environ.get("GREETING_SEEDS", "2")))
 ENGINES = {
     "openai-realtime": ("openai", openai_greetings.play),
     "elevenlabs-convai": ("elevenlabs", hosted_greetings.play_elevenlabs),
+    "gemini-live": ("google", gemini_greetings.play),
     "ultravox": ("ultravox", hosted_greetings.play_ultravox),
 }
 
