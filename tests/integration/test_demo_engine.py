@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 import patter_demo.script
+from patter import RealtimeRecord
+from patter.plugins import PluginManager
 
-ENGINES = ("openai-realtime", "elevenlabs-convai", "ultravox")
+#: every engine whose plugin brings a simulator
+ENGINES = sorted(
+    name
+    for name, record in PluginManager().records_of(RealtimeRecord).items()
+    if record.name == name and record.simulator
+)
 #: a line, and one that interrupts its answer
 LINES = (("time", False), ("interruption", True))
 LIMIT_S = 180
@@ -65,6 +72,10 @@ def test_the_demo_talks_to_the_simulator_of_an_engine(engine, tmp_path):
     assert found["latency_ms"]["p50"] > 0
     assert found["audio"]["lost_ms"] == 0
     assert found["leaks"] == []
+
+
+def test_the_engines_of_this_repository_bring_simulators():
+    assert {"openai-realtime", "elevenlabs-convai", "ultravox"} <= set(ENGINES)
 
 
 def test_without_a_key_it_says_what_is_missing_and_how_to_go_on(tmp_path):
