@@ -114,7 +114,7 @@ def test_a_transferred_caller_is_not_hung_up_on(carrier, number):
         async with carrier.loopback() as served:
             call = await served.ring_and_greet()
             await served.line(call).call.transfer(number)
-            await carrier.until(lambda: served.summaries)
+            await carrier.until(lambda: served.summaries and call.dialled)
             assert call.dialled == [number]
             assert call.status == "in-progress"
             (summary,) = served.summaries
