@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import patter_demo.script
 from patter import RealtimeRecord
 from patter.plugins import PluginManager
+from patter_openai.realtime_simulator import RealtimeSimulator
 
 #: every engine whose plugin brings a simulator
 ENGINES = sorted(
@@ -25,9 +27,9 @@ LINES = (("time", False), ("interruption", True))
 LIMIT_S = 180
 
 
-def demo(folder, *words):
-    """Run the command, without any key of the environment; what it printed is one JSON object."""
-    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+def demo(folder, *words, **variables):
+    """Run the command, with no other key than those given; what it printed is one JSON object."""
+    environ = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")} | variables
     return subprocess.run(
         [sys.executable, "-m", "patter", "demo", "--json", "--out", str(folder / "out"), *words],
         cwd=folder,
@@ -72,6 +74,36 @@ def test_the_demo_talks_to_the_simulator_of_an_engine(engine, tmp_path):
     assert found["latency_ms"]["p50"] > 0
     assert found["audio"]["lost_ms"] == 0
     assert found["leaks"] == []
+
+
+@pytest.mark.realtime
+def test_with_a_key_it_talks_to_the_vendor_whose_transcripts_are_judged(tmp_path):
+    texts = iter([line.text for line in patter_demo.script.load_script(script(tmp_path)).lines])
+
+    async def call():
+        simulator = RealtimeSimulator(
+            lambda asked: (
+                "A table at seven, then. How many people will you be, and what is your name, please?"
+            ),
+            understand=lambda pitches: next(texts, "something else"),
+            key="sk-of-the-test",
+        )
+        async with simulator:
+            words = ("--engine", "openai-realtime", "--script", str(tmp_path / "script.yaml"))
+            variables = {"OPENAI_API_KEY": simulator.key, "OPENAI_BASE_URL": simulator.base_url}
+            done = await asyncio.to_thread(demo, tmp_path, *words, **variables)
+        return done, simulator.sessions
+
+    done, sessions = asyncio.run(call())
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["word_error_rate"], found["word_error_rate_reason"]) == (0.0, None)
+    assert [turn["text"] for turn in found["turns"] if turn["role"] == "user"] == found["caller_script"]
+    assert found["barge_in"]["confirmed"] is True
+    assert found["leaks"] == []
+    assert len(sessions) == 1
+    assert "sk-of-the-test" not in done.stdout + done.stderr
 
 
 def test_the_engines_of_this_repository_bring_simulators():
