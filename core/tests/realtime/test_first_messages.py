@@ -243,6 +243,52 @@ async def test_a_session_lost_after_four_fifths_is_renewed_and_not_one_word_repe
     assert call.scene.engine.names().count("restore") == 1
 
 
+@pytest.mark.parametrize("engine", ["fake", "fake-greeter"])
+async def test_a_session_that_is_made_while_the_greeting_is_heard_to_its_end_knows_of_it(
+    simcall: Any, told: Told, engine: str
+) -> None:
+    call = simcall(agent(engine=engine))
+    script = call.scene.engine
+    script.greetings.append(EngineReply(after_ms=2600, piece_s=0.1, drops=True, slowness=1.5))
+    async with call:
+        await asyncio.sleep(6.0)
+        assert call.line.clears == []
+        assert call.heard.count(GREETING[-6:]) <= 1
+    assert script.connections == 2
+    assert [report.partial for report in told["greeting_delivered"]] == [True]
+    assert script.sessions[1].first_message == "", "it greets nobody"
+    assert [(one.role, one.content) for one in script.sessions[1].history] == [("assistant", GREETING)]
+    assert "remember" not in script.names()
+
+
+@pytest.mark.parametrize("engine", ["fake", "fake-greeter"])
+@pytest.mark.parametrize("drops", [1, 2])
+async def test_what_a_session_was_lost_with_before_it_heard_the_caller_goes_to_the_next(
+    simcall: Any, engine: str, drops: int
+) -> None:
+    call = simcall(agent(engine=engine))
+    script = call.scene.engine
+    async with call:
+        await call.caller_says("Hello?", wait=False)
+        await call.agent_says(GREETING)
+        for count in range(drops):
+            while script.connections == count or script.names()[-1] != "audio":
+                await asyncio.sleep(0.01)
+            assert script.engine is not None
+            script.engine.drop()
+            script.sent("lost")
+        await call.agent_says("You said: Hello?")
+        await call.caller_says("Are you open?")
+        await call.agent_says("You said: Are you open?")
+        if engine == "fake":  # the other one cannot be connected again by now
+            script.engine.drop()
+            await asyncio.sleep(1.0)
+            assert call.heard.endswith("You said: Are you open?"), "what was answered is not said again"
+    assert script.connections == drops + 1 + (engine == "fake")
+    entries = [(line.role, line.text) for line in call.transcript]
+    assert [text for role, text in entries if role == "user"] == ["Hello?", "Are you open?"]
+
+
 @pytest.mark.behaviour("RT-11")
 @pytest.mark.parametrize("voice", [None, "fake"])
 async def test_when_no_session_is_to_be_had_that_is_told_or_the_fallback_greets(

@@ -129,6 +129,11 @@ class FirstMessage:
         """Whether the greeting was begun, and more of it is to come."""
         return self.step in _MAKING
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether the caller hears it, and no session is to begin it again."""
+        return self.step in (Step.PLAYING, Step.FALLBACK)
+
     def is_over(self, response_id: str | None) -> bool:
         """Whether that response was an attempt which is over: nothing of it is to be heard."""
         return response_id is not None and response_id in self._over

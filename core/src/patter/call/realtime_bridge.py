@@ -167,7 +167,9 @@ class EngineBridge:
         """One session, from its connection to its end; returns why it ended."""
         try:
             unanswered = [Message("user", text) for text in self.items.untaken()]
-            history = (*self.machine.conversation.history, *unanswered)
+            history: Sequence[Message] = (*self.machine.conversation.history, *unanswered)
+            if self.greeting is not None:
+                history = self.greeting.remembered(history)
             engine = await self.lineup.connect_engine(history)
             self._connected(engine)
             async for event in engine.receive():
@@ -201,6 +203,8 @@ class EngineBridge:
         """The session is gone, or could not be made."""
         assert self.feed is not None
         self.feed.detach()
+        if self.feed.repeats:
+            self.items.said_again()
         self.responses.lost()
         greets = self.greeting is not None and self.greeting.protects
         if self.greeting is not None and was_connected:
@@ -220,6 +224,11 @@ class EngineBridge:
         """The engine has made a response: its failures so far do not count any more."""
         self._failures = 0
         self.lineup.recovered("realtime")
+
+    def heard(self) -> None:
+        """The engine shows that it has heard the caller."""
+        if self.feed is not None:
+            self.feed.heard()
 
     def _gives(self) -> AudioFormat:
         return self._gives_format

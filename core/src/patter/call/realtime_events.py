@@ -73,6 +73,7 @@ class EngineEvents:
 
     def _caller_text(self, event: RealtimeEvent) -> None:
         bridge, machine, t = self._bridge, self._machine, self._bridge.now()
+        bridge.heard()
         if not event.final:
             text = bridge.items.piece(event.item_id, event.text, t)
             bridge.call.apply(machine.interim(text, t))
@@ -141,6 +142,7 @@ class EngineEvents:
     def _give_floor(self, response: Response) -> None:
         """A response that the engine begins by itself becomes an agent turn, once the agent has nothing else to say."""
         bridge, machine, t = self._bridge, self._machine, self._bridge.now()
+        bridge.heard()
         if machine.state in (State.IDLE, State.DRAINING, State.ENDED):
             response.dropped = True
             bridge.orders.cancel_response(response.response_id)

@@ -2,7 +2,8 @@
 
 Orders go out one after the other in the order in which they were given, by the call's sender task; audio of an engine
 whose `send_audio` is a plain function goes in the reader's own step. What is withheld (RT-07), or said while there is
-no session, goes to the engine before anything newer; at most 30 s are kept.
+no session, goes to the engine before anything newer; at most 30 s are kept. What a session was given at first and was
+lost with, before anything showed that it heard the caller, goes to the next one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: the most of the caller's audio that is kept back, in ms (RT-07)
 HOLD_MS = 30_000
+#: an engine has heard what was withheld from it once it was given so much more, in ms
+UNHEARD_MS = 5_000
 #: an order that is not written within this time never will be, in s
 ORDER_S = 5.0
 
@@ -55,6 +58,10 @@ class EngineFeed:
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
         self._withholds = True
+        #: what the session was given; None once it has heard the caller
+        self._unheard: deque[bytes] | None = deque()
+        self._unheard_bytes = 0
+        self._most_unheard = 0
         self._engine: RealtimeEngine | None = None
         self._direct: RealtimeEngine | None = None
         self._converter: Converter | None = None
@@ -78,6 +85,20 @@ class EngineFeed:
         """The session is gone: orders to it are void, and audio is kept for the next one."""
         self._engine = self._direct = self._converter = None
         self._orders.clear()
+        if self._unheard:
+            self._kept.extendleft(reversed(self._unheard))
+            self._kept_bytes += self._unheard_bytes
+            self._unheard.clear()
+            self._unheard_bytes = 0
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what it is given goes to the next session, should this one be lost."""
+        return self._unheard is not None
+
+    def heard(self) -> None:
+        """The engine has heard the caller: what it was given is not said again to another session."""
+        self._unheard = None
 
     def order(self, name: str, write: Callable[[], Any]) -> None:
         """Have something written to the engine; `write` may return an awaitable. Void without a session."""
@@ -123,6 +144,7 @@ class EngineFeed:
         engine = self._engine
         if engine is None or self._withholds:
             return
+        self._most_unheard = self._kept_bytes + self.format.bytes_for_ms(UNHEARD_MS)
         if inspect.iscoroutinefunction(engine.send_audio):
             self._wake.set()
             return
@@ -138,15 +160,24 @@ class EngineFeed:
     def _give(self, engine: RealtimeEngine, chunk: bytes) -> Awaitable[None] | None:
         assert self._converter is not None
         audio = self._converter.process(chunk)
+        if self._unheard is not None:
+            self._note(self._unheard, chunk)
         if not audio:
             return None
         try:
             return engine.send_audio(audio)
         except Exception as error:
-            self._kept.appendleft(chunk)
-            self._kept_bytes += len(chunk)
+            if not self._unheard:  # among those it goes to the next session anyway
+                self._kept.appendleft(chunk)
+                self._kept_bytes += len(chunk)
             self._refused(engine, error)
             return None
+
+    def _note(self, unheard: deque[bytes], chunk: bytes) -> None:
+        unheard.append(chunk)
+        self._unheard_bytes += len(chunk)
+        if self._unheard_bytes > self._most_unheard:
+            self.heard()
 
     def _refused(self, engine: RealtimeEngine, error: Exception) -> None:
         self._failed("audio", error)

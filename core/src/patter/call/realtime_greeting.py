@@ -23,6 +23,7 @@ from patter.call.first_message_actions import (
 )
 from patter.call.heard import heard_text
 from patter.call.realtime_responses import Request
+from patter.providers.llm import Message
 
 if TYPE_CHECKING:
     from patter.call.realtime_machine import RealtimeMachine
@@ -69,6 +70,7 @@ class Greeting:
         self.text = settings.text
         self._connected = False
         self._unreachable = False
+        self._is_remembered = False
         self.turn: int | None = None
 
     @property
@@ -80,6 +82,13 @@ class Greeting:
     def is_made(self) -> bool:
         """Whether the engine is about to greet, or does."""
         return self._machine.is_made
+
+    def remembered(self, history: Sequence[Message]) -> Sequence[Message]:
+        """What the next session is told was said: also the greeting that is being heard, which it must not begin again."""
+        if self._machine.is_playing and all(one.role != "assistant" for one in history):
+            history = (Message("assistant", self.text), *history)
+        self._is_remembered = any(one.role == "assistant" for one in history)
+        return history
 
     def deadline(self) -> float | None:
         """When `time_passed` may have something new."""
@@ -191,10 +200,14 @@ class Greeting:
             case SpeakFallback(text=text):
                 call.speak(StartReply(turn, "greeting", text))
             case AddToHistory(text=text):
-                orders.remember(text)
+                self._remember(text)
             case Restore():
                 orders.restore()
             case Release():
                 orders.release_audio()
             case Report(event=event, data=data):
                 call.emit(event, data)
+
+    def _remember(self, text: str) -> None:
+        if not self._is_remembered:
+            self._call.orders.remember(text)

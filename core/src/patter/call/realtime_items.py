@@ -66,6 +66,10 @@ class CallerItems:
             item.stopped_at = t
         return item.turn
 
+    def said_again(self) -> None:
+        """The session is gone, and the next one hears the same: no texts come of what was heard in this one."""
+        self._items = [item for item in self._items if item.text is not None or item.turn is not None]
+
     # -- an engine that replies by itself
 
     def take(self, turn: int) -> bool:
