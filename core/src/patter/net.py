@@ -166,6 +166,11 @@ class WithoutDetails(logging.LoggerAdapter[logging.Logger]):
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
+def import_websockets() -> None:
+    """Import what `connect_websocket` needs, so that no call waits for that (PW-20)."""
+    _dialling()
+
+
 @functools.cache
 def _dialling() -> Any:
     from websockets.asyncio.client import connect

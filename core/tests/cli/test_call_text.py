@@ -18,7 +18,8 @@ def test_a_result_is_printed_with_what_each_provider_costs(capsys: pytest.Captur
     )
     said = (TranscriptEntry("assistant", "Hello.", 300.0),)
     _print(
-        CallResult("call_1", "answered", CallStatus.COMPLETED, 4.25, said, cost=CallCost(lines)), as_json=False
+        CallResult("call_1", "answered", CallStatus.COMPLETED, 4.25, said, cost=CallCost(lines)),
+        as_json=False,
     )
     assert capsys.readouterr().out.splitlines() == [
         "answered: completed, 4.2 s",

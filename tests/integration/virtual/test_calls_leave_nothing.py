@@ -31,7 +31,7 @@ KEPT = 40
 WARM_UP = 240
 AT_ONCE = 60
 #: what the allocator and the caches of the interpreter may take, in bytes for all calls together, and for one
-MOST_GROWTH = 8 * 1024 * 1024
+MOST_GROWTH = 16 * 1024 * 1024
 MOST_OF_ONE_CALL = 256
 #: how often that is measured at the beginning and, as many calls later, at the end
 LEVELS = 4

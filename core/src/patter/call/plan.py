@@ -16,6 +16,7 @@ from patter.call.message_llm import message_record
 from patter.call.realtime_session import patter_decides
 from patter.call.selection import Selection, select
 from patter.errors import ConfigError
+from patter.net import import_websockets
 from patter.plugins import ConfigSources, ResolvedProvider, configure, import_attribute, resolve
 from patter.plugins.configuration import config_class
 from patter.plugins.resolving import is_config
@@ -136,6 +137,7 @@ class Planner:
             kind: self.part(kind, reference, explicit=settings.get(kind))
             for kind, reference in references.items()
         }
+        import_websockets()  # by which engines are reached
         engine = parts["realtime"].resolved.record
         assert isinstance(engine, RealtimeRecord)
         vad = self._vad(agent) if engine.client_interrupt and not engine.turn_events else None

@@ -53,6 +53,7 @@ class ParkingConformance(BilledConformance):
         """How many requests that cost money the provider's server has had; without it that check is skipped."""
         raise NotImplementedError
 
+    @pytest.mark.behaviour("PW-03")
     def test_a_parked_connection_is_opened_like_a_live_one_and_adopted_as_it_is(self, server: Server) -> None:
         if type(self).openings is ParkingConformance.openings:
             pytest.skip("has no openings(): nothing tells what its server was sent")
@@ -86,6 +87,7 @@ class ParkingConformance(BilledConformance):
 
         self.run(server, check)
 
+    @pytest.mark.behaviour("PW-03")
     def test_a_parked_connection_that_is_closed_is_not_adopted(self, server: Server) -> None:
         async def check(subject: Subject) -> None:
             provider = self._parking(subject)
@@ -120,6 +122,7 @@ class ParkingConformance(BilledConformance):
 
         self.run(server, check)
 
+    @pytest.mark.behaviour("PW-14")
     def test_a_warm_up_that_fails_logs_no_text_of_its_failure(
         self, server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
