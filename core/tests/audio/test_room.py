@@ -29,8 +29,8 @@ def test_public_names_exist_and_are_ordered():
     public = {
         name for name in vars(patter.audio) if not name.startswith(("_", "@")) and name != "annotations"
     }
-    stages = {"echo_cancellation", "gain_control", "high_pass"}  # imported where they are switched on
-    modules = {"convert", "formats", "g711", "mixing", "resample", "wav"} | stages
+    used = {"dtmf", "echo_cancellation", "gain_control", "high_pass"}  # imported where they are first used
+    modules = {"convert", "formats", "g711", "mixing", "resample", "wav"} | used
     assert public - modules == set(names)
 
 
