@@ -132,8 +132,10 @@ class SlowScriptedSTT(ScriptedSTT):
     """Takes its time for each frame, behind the call's backlog (LC-05)."""
 
     async def send_audio(self, chunk: bytes) -> None:  # type: ignore[override]
-        """Count it, later."""
+        """Count it, later; what is under way when the connection is lost never arrives."""
         await asyncio.sleep(self._call.script.stt.send_s or 0.0)
+        if self._call.recogniser is not self:
+            raise ProviderDisconnected("the recogniser is gone")
         self._call.stt_frames += 1
 
 
