@@ -24,11 +24,12 @@ from simulated_convai import (
 from patter.audio.formats import MULAW_8K, PCM16_16K, PCM16_24K
 from patter.audio.g711 import decode
 from patter.errors import ProviderDisconnected
+from patter.providers.hosted_agent import PAD_MS
 from patter.providers.llm import Message, ToolSpec
+from patter.providers.paced_audio import AHEAD_S
 from patter.providers.realtime import RealtimeSession
 from patter.testing.tones import pitch_of, speech_ms
 from patter_elevenlabs.convai import CALL_END_S
-from patter_elevenlabs.convai_reading import AHEAD_S, PAD_MS
 from patter_elevenlabs.simulator import CLIENT_EVENTS, Faults, SimulatedTool, SimulatedTurn
 
 END_CALL = ToolSpec("end_call", "Hangs up.")

@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from simulated_convai import responses_of
 
 from patter.audio.formats import MULAW_8K, PCM16_16K
+from patter.providers.hosted_agent import MOST_CALLS
 from patter.providers.llm import Message
+from patter.providers.paced_audio import MOST_KEPT_S
 from patter.providers.realtime import RealtimeSession
 from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
 from patter_elevenlabs.convai_messages import (
@@ -23,7 +25,7 @@ from patter_elevenlabs.convai_messages import (
     initiation,
     parsed,
 )
-from patter_elevenlabs.convai_reading import MOST_CALLS, MOST_KEPT_S, ConversationReader
+from patter_elevenlabs.convai_reading import ConversationReader
 
 EVERYTHING = ElevenLabsConvaiConfig(
     agent_id="agent_1",

@@ -11,6 +11,7 @@ from simulated_live import KEY, responses_of
 
 from patter.providers.llm import Message, ToolSpec
 from patter.providers.realtime import RealtimeSession
+from patter.providers.vendor_json import LONGEST_TEXT, json_object
 from patter_google import live_messages as messages
 from patter_google.live_config import GeminiLiveConfig
 from patter_google.live_reading import MOST_CALLS, LiveReader
@@ -268,12 +269,12 @@ def test_whatever_comes_is_survived_and_each_response_has_one_end(seed):
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", "[]", "7", "[" * 100_000, b'"x"', "nul"])
 def test_what_is_no_message_is_none(raw):
-    assert messages.parsed(raw) is None
+    assert json_object(raw) is None
 
 
 def test_what_is_long_is_bounded():
     reader = LiveReader()
-    long = "x" * (messages.LONGEST_TEXT + 1)
+    long = "x" * (LONGEST_TEXT + 1)
     assert list(reader.read({"serverContent": {"inputTranscription": {"text": long}}}, 0.0)) == []
     calls = [{"id": f"{number}", "name": "f", "args": {"a": 1}} for number in range(MOST_CALLS + 5)]
     events = list(reader.read({"toolCall": {"functionCalls": calls}}, 0.0))

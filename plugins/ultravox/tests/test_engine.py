@@ -9,10 +9,10 @@ from simulated_ultravox import HELLO, KEY, SESSION, Listener, now, responses_of,
 
 from patter.audio.formats import PCM16_8K, PCM16_16K, PCM16_24K
 from patter.audio.g711 import decode
+from patter.providers.hosted_agent import PAD_MS
 from patter.providers.llm import Message, ToolSpec
 from patter.providers.realtime import RealtimeSession
 from patter.testing.tones import pitch_of, speech_ms
-from patter_ultravox.reading import PAD_MS
 from patter_ultravox.simulator import Faults, SimulatedTool, SimulatedTurn
 
 BOOK = ToolSpec(

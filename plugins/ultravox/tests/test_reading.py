@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from simulated_ultravox import responses_of
 
 from patter.audio.formats import PCM16_8K
+from patter.providers.hosted_agent import MOST_CALLS
 from patter_ultravox.messages import join_url, parsed
-from patter_ultravox.reading import MOST_CALLS, CallReader
+from patter_ultravox.reading import CallReader
 
 SECOND = bytes(16_000)
 

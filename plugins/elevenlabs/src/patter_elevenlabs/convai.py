@@ -14,6 +14,7 @@ from patter import net
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import ProviderAuthError, ProviderDisconnected, ProviderError, ProviderTimeout
 from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
+from patter.providers.vendor_json import part, text
 from patter.redaction import redact
 from patter_elevenlabs.convai_messages import (
     audio_chunk,
@@ -22,8 +23,6 @@ from patter_elevenlabs.convai_messages import (
     initiation,
     number,
     parsed,
-    part,
-    text,
     tool_result,
 )
 from patter_elevenlabs.convai_reading import ConversationReader, error_code

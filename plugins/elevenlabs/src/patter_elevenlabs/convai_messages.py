@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from patter.audio.formats import AudioFormat, Encoding
+from patter.providers.vendor_json import json_object
 
 if TYPE_CHECKING:
     from patter.providers.realtime import RealtimeSession
     from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
 
-#: of a text that the vendor sends, in characters
-LONGEST_TEXT: Final = 100_000
 #: of an id or a name
 LONGEST_NAME: Final = 200
 #: how much of a lost conversation is told to the one that goes on, in characters
@@ -98,38 +96,8 @@ def tool_result(call_id: str, output: str) -> dict[str, Any]:
 
 def parsed(raw: str | bytes) -> Mapping[str, Any] | None:
     """A message that has a type; None for anything else."""
-    try:
-        message = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        return None
-    return message
-
-
-def part(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The object under that name; an empty one if there is none."""
-    value = message.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
-    """The text under that name; "" if there is none or it is longer than it may be.
-
-    Half characters, which JSON can spell and nobody can send on, are replaced.
-    """
-    value = fields.get(name)
-    if not isinstance(value, str) or len(value) > longest:
-        return ""
-    return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def as_arguments(parameters: object) -> str:
-    """What a tool is called with, as JSON; without what is no JSON object, or cannot be written as one."""
-    try:
-        return json.dumps(parameters if isinstance(parameters, dict) else {}, allow_nan=False)
-    except (ValueError, RecursionError):
-        return "{}"
+    message = json_object(raw)
+    return message if message is not None and isinstance(message.get("type"), str) else None
 
 
 def number(fields: Mapping[str, Any], name: str) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from patter.providers.realtime import RealtimeEvent
-from patter_google.live_messages import LONGEST_TEXT, text
+from patter.providers.vendor_json import LONGEST_TEXT, text
 
 #: the words of one stretch of speech are whole when no more of them come for so long, in s
 WHOLE_S: Final = 0.8

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from patter import net
 from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
 from patter.providers.realtime import RealtimeEvent, RealtimeSession
+from patter.providers.vendor_json import json_object
 from patter_google import live_messages as messages
 from patter_google.live_errors import PROVIDER, close_code, opening_error
 from patter_google.live_reading import LiveReader
@@ -115,7 +116,7 @@ class LiveLink:
             await socket.send(messages.dumped(messages.setup(self._config, self.session, handle)))
             while True:
                 raw = await socket.recv()
-                message = messages.parsed(raw)
+                message = json_object(raw)
                 if len(early) < _MESSAGES_BEFORE:
                     early.append(raw)
                 if message is not None and "setupComplete" in message:
@@ -130,7 +131,7 @@ class LiveLink:
     def _take(self, raws: list[str | bytes]) -> None:
         now = asyncio.get_running_loop().time()
         for raw in raws:
-            message = messages.parsed(raw)
+            message = json_object(raw)
             if message is not None:
                 self.events.extend(self.reader.read(message, now))
 

@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from patter.providers.vendor_json import text
+
 if TYPE_CHECKING:
     from patter.providers.realtime import RealtimeSession
     from patter_google.live_config import GeminiLiveConfig
@@ -17,8 +19,6 @@ ClientMessage = dict[str, Any]
 #: rate of the caller's audio and of the agent's, in Hz: the vendor's own
 HEARD_RATE: Final = 16_000
 SPOKEN_RATE: Final = 24_000
-#: of a text that the vendor sends, in characters
-LONGEST_TEXT: Final = 100_000
 #: of an id or a name
 LONGEST_NAME: Final = 200
 #: of what a session is resumed with
@@ -133,12 +133,12 @@ def activity(*, begins: bool) -> ClientMessage:
     return {"realtimeInput": {"activityStart" if begins else "activityEnd": {}}}
 
 
-def request(config: GeminiLiveConfig, text: str) -> ClientMessage:
+def request(config: GeminiLiveConfig, exact_text: str) -> ClientMessage:
     """Ask for a response; with a text, for that text word for word. There is no message that guarantees the words."""
     asked = (
         "Say the text between the quotation marks exactly as it stands, word for word, in its own language. "
-        f'Say nothing before it and nothing after it, and call no function: "{text}"'
-        if text
+        f'Say nothing before it and nothing after it, and call no function: "{exact_text}"'
+        if exact_text
         else "Please go on."
     )
     if config.asks_with_content:
@@ -156,33 +156,10 @@ def tool_response(results: Iterable[tuple[str, str, str]]) -> ClientMessage:
 # -- from the vendor
 
 
-def parsed(raw: str | bytes) -> Mapping[str, Any] | None:
-    """A message, which comes as text or as bytes; None for what is none."""
-    try:
-        message = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else None
-
-
-def part(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The object under that name; an empty one if there is none."""
-    value = fields.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def parts(fields: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The objects of the list under that name."""
     value = fields.get(name)
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
-    """The text under that name, without half characters; "" if there is none or it is longer than it may be."""
-    value = fields.get(name)
-    if not isinstance(value, str) or len(value) > longest:
-        return ""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def spoken(inline: Mapping[str, Any]) -> bytes:
@@ -194,14 +171,6 @@ def spoken(inline: Mapping[str, Any]) -> bytes:
         return base64.b64decode(data.translate(_URL_SAFE) + "=" * (-len(data) % 4), validate=True)
     except (binascii.Error, ValueError):
         return b""
-
-
-def arguments(value: object) -> str:
-    """What a function is called with, as JSON; without what is no JSON object, or cannot be written as one."""
-    try:
-        return json.dumps(value if isinstance(value, dict) else {}, allow_nan=False)
-    except (ValueError, RecursionError):
-        return "{}"
 
 
 def seconds(value: object, default: float) -> float:

@@ -7,28 +7,23 @@ before it is over, nor has more of it to be taken back than was sent.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from patter.audio.formats import PCM16_24K
 from patter.providers.llm import ToolCall
+from patter.providers.paced_audio import PacedAudio
 from patter.providers.realtime import RealtimeEvent, ResponseStatus
+from patter.providers.vendor_json import LONGEST_TEXT, as_arguments, part, text
 from patter_google import live_messages as messages
 from patter_google.live_caller import CallerText
 from patter_google.live_usage import usage_of
 
-#: the longest piece of audio that is passed on at once, in ms
-SLICE_MS: Final = 500
-#: audio is passed on so long before it is to be played, in s
-AHEAD_S: Final = 2.0
 #: a response that is complete is over so long before its last audio was played, in s: core has to play that still
 LEAD_S: Final = 0.1
 #: a response that is not called complete is over when nothing of it has come for so long after its audio, in s
 QUIET_S: Final = 3.0
-#: audio that is kept back; beyond this it is passed on early, in s
-MOST_KEPT_S: Final = 120.0
 #: words that came before the audio they belong to are kept so long, in s
 EARLY_TEXT_S: Final = 2.0
 #: function calls that wait for their results; the oldest is forgotten beyond this
@@ -72,11 +67,9 @@ class LiveReader:
         self._open: _Response | None = None
         self._responses = 0
         self._muted = False
-        self._half = b""
         self._early_text = ""
         self._early_at = 0.0
-        self._plays_until = 0.0
-        self._kept: deque[tuple[float, bytes]] = deque()
+        self._paced = PacedAudio(PCM16_24K, 0.0)
 
     # -- what the engine asks
 
@@ -91,13 +84,12 @@ class LiveReader:
         moments = [self._caller.deadline]
         if self._open is not None:
             moments.append(self._over_at())
-        if self._kept:
-            moments.append(self._kept[0][0] - AHEAD_S)
+        moments.append(self._paced.next_at)
         return min((one for one in moments if one is not None), default=None)
 
     def _over_at(self) -> float:
         assert self._open is not None
-        return self._plays_until + (-LEAD_S if self._open.complete else QUIET_S)
+        return self._paced.plays_until + (-LEAD_S if self._open.complete else QUIET_S)
 
     def give_up(self, response_id: str, now: float) -> list[RealtimeEvent]:
         """We want no more of that response, whatever still comes of it."""
@@ -119,9 +111,8 @@ class LiveReader:
     def expire(self, now: float) -> Iterator[RealtimeEvent]:
         """Pass on the audio whose time has come, and end what is over."""
         yield from self._caller.expire(now)
-        most = self._plays_until - MOST_KEPT_S
-        while self._kept and self._kept[0][0] <= max(now + AHEAD_S, most):
-            yield self._heard(self._kept.popleft()[1])
+        for piece in self._paced.due(now):
+            yield self._heard(piece)
         response = self._open
         if response is not None and now >= self._over_at():
             usual = response.reason in _USUAL_ENDS
@@ -130,37 +121,37 @@ class LiveReader:
     def end(self, now: float) -> Iterator[RealtimeEvent]:
         """The connection is lost. What came is passed on; a response that was under way is not over by that."""
         yield from self._caller.settle(now)
-        while self._kept:
-            yield self._heard(self._kept.popleft()[1])
+        for piece in self._paced.rest():
+            yield self._heard(piece)
 
     # -- messages
 
     def read(self, message: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         """The events of one message, which may say several things at once; none for one that says nothing to Patter."""
         if "usageMetadata" in message:
-            usage = usage_of(messages.part(message, "usageMetadata"))
+            usage = usage_of(part(message, "usageMetadata"))
             yield RealtimeEvent("usage", usage=usage, response_id=self._open.id if self._open else None)
         if "sessionResumptionUpdate" in message:
-            self._resumable(messages.part(message, "sessionResumptionUpdate"))
+            self._resumable(part(message, "sessionResumptionUpdate"))
         if isinstance(message.get("goAway"), dict) and self.leave_by is None:
             self.leave_by = now + messages.seconds(message["goAway"].get("timeLeft"), _LEAVE_S)
-        yield from self._content(messages.part(message, "serverContent"), now)
-        calls = messages.parts(messages.part(message, "toolCall"), "functionCalls")
+        yield from self._content(part(message, "serverContent"), now)
+        calls = messages.parts(part(message, "toolCall"), "functionCalls")
         if calls:
             yield from self._function_calls(calls, now)
-        ids = messages.part(message, "toolCallCancellation").get("ids")
+        ids = part(message, "toolCallCancellation").get("ids")
         for call_id in ids if isinstance(ids, list) else ():
             if isinstance(call_id, str):
                 self.calls.pop(call_id, None)
 
     def _resumable(self, update: Mapping[str, Any]) -> None:
-        handle = messages.text(update, "newHandle", messages.LONGEST_HANDLE)
+        handle = text(update, "newHandle", messages.LONGEST_HANDLE)
         if handle and update.get("resumable") is True:
             self.handle = handle
 
     def _content(self, content: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
         yield from self._caller.read(
-            messages.part(content, "inputTranscription"), now, answered=self._open is not None
+            part(content, "inputTranscription"), now, answered=self._open is not None
         )
         if content.get("interrupted") is True:
             yield from self._interrupted(now)
@@ -171,46 +162,39 @@ class LiveReader:
             self.turn_runs = self._muted = False
         if self._open is not None and (complete or content.get("generationComplete") is True):
             self._open.complete = True
-            self._open.reason = self._open.reason or messages.text(content, "turnCompleteReason", 100)
+            self._open.reason = self._open.reason or text(content, "turnCompleteReason", 100)
             yield from self.expire(now)
 
     def _model_turn(self, content: Mapping[str, Any], now: float) -> Iterator[RealtimeEvent]:
-        turn = messages.parts(messages.part(content, "modelTurn"), "parts")
-        words = messages.text(messages.part(content, "outputTranscription"), "text")
+        turn = messages.parts(part(content, "modelTurn"), "parts")
+        words = text(part(content, "outputTranscription"), "text")
         if turn:
             self.turn_runs = True
         if self._muted:
             return
         for one in turn:
             if one.get("thought") is not True and "inlineData" in one:
-                yield from self._audio(messages.spoken(messages.part(one, "inlineData")), now)
+                yield from self._audio(messages.spoken(part(one, "inlineData")), now)
         if words:
             yield from self._said(words, now)
 
     def _audio(self, audio: bytes, now: float) -> Iterator[RealtimeEvent]:
         """Half a sample waits for the other half."""
-        audio = self._half + audio
-        whole = len(audio) // 2 * 2
-        audio, self._half = audio[:whole], audio[whole:]
+        audio = self._paced.whole(audio)
         if not audio:
             return
         yield from self._begin(now)
-        step = PCM16_24K.bytes_for_ms(SLICE_MS)
-        for start in range(0, len(audio), step):
-            piece = audio[start : start + step]
-            begins = max(self._plays_until, now)
-            self._kept.append((begins, piece))
-            self._plays_until = begins + PCM16_24K.duration_ms(len(piece)) / 1000
+        self._paced.add(audio, now)
         yield from self.expire(now)
 
     def _said(self, words: str, now: float) -> Iterator[RealtimeEvent]:
         """Words of the agent; those that come before their audio wait for it, those that come too late go with nothing."""
         response = self._open
         if response is None:
-            self._early_text = (self._early_text + words)[: messages.LONGEST_TEXT]
+            self._early_text = (self._early_text + words)[:LONGEST_TEXT]
             self._early_at = now
             return
-        response.said = (response.said + words)[: messages.LONGEST_TEXT]
+        response.said = (response.said + words)[:LONGEST_TEXT]
         yield RealtimeEvent("transcript_output", text=words, response_id=response.id, item_id=response.id)
 
     def _interrupted(self, now: float) -> Iterator[RealtimeEvent]:
@@ -224,11 +208,11 @@ class LiveReader:
         """They end the response: the model waits for the results, and what it says then is a response of its own."""
         found: list[ToolCall] = []
         for one in calls:
-            call_id = messages.text(one, "id", messages.LONGEST_NAME)
-            name = messages.text(one, "name", messages.LONGEST_NAME)
+            call_id = text(one, "id", messages.LONGEST_NAME)
+            name = text(one, "name", messages.LONGEST_NAME)
             if call_id and name and call_id not in self.calls and len(self.calls) < MOST_CALLS:
                 self.calls[call_id] = name
-                found.append(ToolCall(call_id, name, messages.arguments(one.get("args"))))
+                found.append(ToolCall(call_id, name, as_arguments(one.get("args"))))
         self.turn_runs = True
         if self._muted:
             for call in found:
@@ -258,7 +242,7 @@ class LiveReader:
         yield from self._caller.settle(now)
         self.continues = False
         response = self._open = _Response(self._next_id())
-        self._plays_until = now
+        self._paced.plays_until = now
         yield RealtimeEvent("response_started", response_id=response.id, item_id=response.id)
         words, self._early_text = self._early_text, ""
         if words and now - self._early_at <= EARLY_TEXT_S:
@@ -271,12 +255,12 @@ class LiveReader:
     def _done(self, status: ResponseStatus, now: float, detail: str = "") -> Iterator[RealtimeEvent]:
         if self._open is None:
             return
-        while self._kept:
-            piece = self._kept.popleft()[1]
+        for piece in self._paced.rest():
             if status != "cancelled":
                 yield self._heard(piece)
         response, self._open = self._open, None
-        self._half, self._plays_until = b"", now
+        self._paced.response_over()
+        self._paced.plays_until = now
         if response.said.strip():
             yield RealtimeEvent(
                 "transcript_output",

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from patter.providers.vendor_json import json_object
+
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
     from patter.providers.llm import ToolSpec
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 #: audio that the vendor may send ahead, in ms: it is told to be dropped when the caller interrupts
 BUFFER_MS: Final = 30_000
-#: of a text that the vendor sends, in characters
-LONGEST_TEXT: Final = 100_000
 #: of an id or a name
 LONGEST_NAME: Final = 200
 _LONGEST_URL: Final = 4_000
@@ -147,29 +147,5 @@ def join_url(answer: object, *, encrypted: bool) -> str | None:
 
 def parsed(raw: str) -> Mapping[str, Any] | None:
     """A data message, which has a type; None for anything else."""
-    try:
-        message = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        return None
-    return message
-
-
-def text(fields: Mapping[str, Any], name: str, longest: int = LONGEST_TEXT) -> str:
-    """The text under that name; "" if there is none or it is longer than it may be.
-
-    Half characters, which JSON can spell and nobody can send on, are replaced.
-    """
-    value = fields.get(name)
-    if not isinstance(value, str) or len(value) > longest:
-        return ""
-    return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def as_arguments(parameters: object) -> str:
-    """What a tool is called with, as JSON; without what is no JSON object, or cannot be written as one."""
-    try:
-        return json.dumps(parameters if isinstance(parameters, dict) else {}, allow_nan=False)
-    except (ValueError, RecursionError):
-        return "{}"
+    message = json_object(raw)
+    return message if message is not None and isinstance(message.get("type"), str) else None
