@@ -166,6 +166,14 @@ class WithoutDetails(logging.LoggerAdapter[logging.Logger]):
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
+async def read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """The body of an answer, cut at so many bytes."""
+    body = b""
+    while len(body) < size and (chunk := await response.content.read(size - len(body))):
+        body += chunk
+    return body
+
+
 def import_websockets() -> None:
     """Import what `connect_websocket` needs, so that no call waits for that (PW-20)."""
     _dialling()

@@ -114,7 +114,7 @@ class OpenAIChat(LLM):
                 self._session().get(url, headers=self._headers, allow_redirects=False) as response,
             ):
                 # Read to its end, or the connection cannot be used again.
-                body = await _read_at_most(response, _LONGEST_LIST)
+                body = await net.read_at_most(response, _LONGEST_LIST)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             logger.info("warming up %s failed: %s", self._config.model, type(error).__name__)
             return
@@ -161,7 +161,7 @@ class OpenAIChat(LLM):
             if response.status == 200 and response.content_type != "application/json":
                 kept = True
                 return response
-            raw = await waiting.wait(_read_at_most(response, _LONGEST_ERROR), deadline)
+            raw = await waiting.wait(net.read_at_most(response, _LONGEST_ERROR), deadline)
         except aiohttp.ClientError as lost:
             if isinstance(lost, TimeoutError):
                 raise
@@ -279,13 +279,6 @@ class OpenAIChat(LLM):
             vendor_code=redact(code, [self._config.key]) if code else None,
             retry_after=response.headers.get("Retry-After"),
         )
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
-    body = b""
-    while len(body) < size and (chunk := await response.content.read(size - len(body))):
-        body += chunk
-    return body
 
 
 def _json_or_text(body: str) -> Any:

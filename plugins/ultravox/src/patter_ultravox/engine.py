@@ -77,7 +77,7 @@ class Ultravox(RealtimeEngine):
                 asyncio.timeout(_WARMUP_S),
                 self._http().get(url, headers=self._headers, allow_redirects=False) as response,
             ):
-                await _read_at_most(response, _LONGEST_ANSWER)
+                await net.read_at_most(response, _LONGEST_ANSWER)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             logger.info("warming up %s failed: %s", PROVIDER, type(error).__name__)
             return
@@ -122,7 +122,7 @@ class Ultravox(RealtimeEngine):
                 asyncio.timeout(self._config.create_s),
                 self._http().post(url, json=body, headers=self._headers, allow_redirects=False) as response,
             ):
-                raw = await _read_at_most(response, _LONGEST_ANSWER)
+                raw = await net.read_at_most(response, _LONGEST_ANSWER)
         except TimeoutError:
             raise ProviderTimeout(
                 f"{PROVIDER}: no call was made within {self._config.create_s:g} s", provider=PROVIDER
@@ -255,13 +255,6 @@ class Ultravox(RealtimeEngine):
             provider=PROVIDER,
             retry_after=response.headers.get("Retry-After"),
         )
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
-    body = b""
-    while len(body) < size and (chunk := await response.content.read(size - len(body))):
-        body += chunk
-    return body
 
 
 def _json(raw: bytes) -> Any:
