@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ ENGINES = sorted(
 #: a line, and one that interrupts its answer
 LINES = (("time", False), ("interruption", True))
 LIMIT_S = 180
+#: the conversation with a server that asks for a key, and that key
+KEYED, KEY = "with a key", "sk-of-the-test"
 
 
 def demo(folder, *words, **variables):
@@ -53,10 +56,45 @@ def script(folder):
     return str(file)
 
 
+def with_simulator(engine, folder):
+    return demo(folder, "--engine", engine, "--simulate", "--script", script(folder))
+
+
+def with_key(folder):
+    """With a server that asks for a key and writes down what is said; also how many sessions it had."""
+    texts = iter([line.text for line in patter_demo.script.load_script(script(folder)).lines])
+
+    async def call():
+        simulator = RealtimeSimulator(
+            lambda asked: (
+                "A table at seven, then. How many people will you be, and what is your name, please?"
+            ),
+            understand=lambda pitches: next(texts, "something else"),
+            key=KEY,
+        )
+        async with simulator:
+            words = ("--engine", "openai-realtime", "--script", str(folder / "script.yaml"))
+            variables = {"OPENAI_API_KEY": simulator.key, "OPENAI_BASE_URL": simulator.base_url}
+            done = await asyncio.to_thread(demo, folder, *words, **variables)
+        return done, simulator.sessions
+
+    return asyncio.run(call())
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory):
+    """All of them at once, since whoever talks in real time mostly waits: what each is to return, by engine."""
+    with ThreadPoolExecutor(len(ENGINES) + 1) as pool:
+        held = {
+            engine: pool.submit(with_simulator, engine, tmp_path_factory.mktemp(engine)) for engine in ENGINES
+        }
+        yield {**held, KEYED: pool.submit(with_key, tmp_path_factory.mktemp("keyed"))}
+
+
 @pytest.mark.realtime
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_demo_talks_to_the_simulator_of_an_engine(engine, tmp_path):
-    done = demo(tmp_path, "--engine", engine, "--simulate", "--script", script(tmp_path))
+def test_the_demo_talks_to_the_simulator_of_an_engine(engine, conversations):
+    done = conversations[engine].result()
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -77,24 +115,8 @@ def test_the_demo_talks_to_the_simulator_of_an_engine(engine, tmp_path):
 
 
 @pytest.mark.realtime
-def test_with_a_key_it_talks_to_the_vendor_whose_transcripts_are_judged(tmp_path):
-    texts = iter([line.text for line in patter_demo.script.load_script(script(tmp_path)).lines])
-
-    async def call():
-        simulator = RealtimeSimulator(
-            lambda asked: (
-                "A table at seven, then. How many people will you be, and what is your name, please?"
-            ),
-            understand=lambda pitches: next(texts, "something else"),
-            key="sk-of-the-test",
-        )
-        async with simulator:
-            words = ("--engine", "openai-realtime", "--script", str(tmp_path / "script.yaml"))
-            variables = {"OPENAI_API_KEY": simulator.key, "OPENAI_BASE_URL": simulator.base_url}
-            done = await asyncio.to_thread(demo, tmp_path, *words, **variables)
-        return done, simulator.sessions
-
-    done, sessions = asyncio.run(call())
+def test_with_a_key_it_talks_to_the_vendor_whose_transcripts_are_judged(conversations):
+    done, sessions = conversations[KEYED].result()
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -103,7 +125,7 @@ def test_with_a_key_it_talks_to_the_vendor_whose_transcripts_are_judged(tmp_path
     assert found["barge_in"]["confirmed"] is True
     assert found["leaks"] == []
     assert len(sessions) == 1
-    assert "sk-of-the-test" not in done.stdout + done.stderr
+    assert KEY not in done.stdout + done.stderr
 
 
 def test_the_engines_of_this_repository_bring_simulators():
