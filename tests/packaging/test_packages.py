@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 
 import agreement
@@ -14,6 +15,21 @@ import wheels
 @pytest.fixture
 def repository(tmp_path):
     return miniature.create(tmp_path / "repository")
+
+
+@pytest.fixture(scope="module")
+def first_build(tmp_path_factory):
+    """A miniature whose wheels are built, which takes its time; nobody changes it."""
+    repository = miniature.create(tmp_path_factory.mktemp("first") / "repository")
+    packages = catalogue.load(repository.root)
+    assert wheels.build(packages) == list(packages.packages)
+    return repository
+
+
+@pytest.fixture
+def built(first_build, tmp_path):
+    """The test's own copy of it."""
+    return miniature.Miniature(shutil.copytree(first_build.root, tmp_path / "repository"))
 
 
 def problems(repository):
@@ -111,26 +127,24 @@ def test_the_closure_follows_own_requirements(repository):
     assert "contrib-stop_words: OWN = patter-core[testing] patter-min-words patter-stop-words\n" in tox
 
 
-def test_only_what_changed_is_built_again(repository):
-    packages = catalogue.load(repository.root)
+def test_only_what_changed_is_built_again(built):
+    packages = catalogue.load(built.root)
     core, plugin, _ = packages.packages
-    assert wheels.build(packages) == list(packages.packages)
     assert wheels.build(packages) == []
     (plugin.source / "more.py").write_text("MORE = 1\n", encoding="utf-8")
     assert wheels.build(packages) == [plugin]
     (core.path / "tests/test_more.py").write_text("# no part of a wheel\n", encoding="utf-8")
     assert wheels.build(packages) == []
-    (wheel,) = (repository.root / "dist").glob("patter_core-*.whl")
+    (wheel,) = (built.root / "dist").glob("patter_core-*.whl")
     wheel.unlink()
     assert wheels.build(packages) == [core]
 
 
-def test_a_distribution_that_vanished_leaves_no_wheel_but_keeps_its_constraint(repository):
-    packages = catalogue.load(repository.root)
-    wheels.build(packages)
+def test_a_distribution_that_vanished_leaves_no_wheel_but_keeps_its_constraint(built):
+    packages = catalogue.load(built.root)
     (packages.packages[1].source / "__init__.py").unlink()
     wheels.build(packages)
-    dist = repository.root / "dist"
+    dist = built.root / "dist"
     assert sorted(wheel.name.partition("-")[0] for wheel in dist.glob("*.whl")) == [
         "patter_core",
         "patter_stop_words",
@@ -141,25 +155,24 @@ def test_a_distribution_that_vanished_leaves_no_wheel_but_keeps_its_constraint(r
     ]
 
 
-def test_constraints_follow_a_checkout_that_moved(repository):
-    wheels.build(catalogue.load(repository.root))
-    moved = repository.root.rename(repository.root.with_name("moved"))
+def test_constraints_follow_a_checkout_that_moved(built):
+    moved = built.root.rename(built.root.with_name("moved"))
     assert wheels.build(catalogue.load(moved)) == []
     constraints = (moved / "dist/constraints.txt").read_text(encoding="utf-8")
     assert constraints.count(moved.as_uri()) == len(miniature.FOLDERS)
 
 
-def test_a_failed_build_names_the_folder_and_the_reason_and_is_tried_again(repository):
-    file = repository.root / "plugins/min-words/pyproject.toml"
+def test_a_failed_build_names_the_folder_and_the_reason_and_is_tried_again(built):
+    file = built.root / "plugins/min-words/pyproject.toml"
     good = file.read_text(encoding="utf-8")
     replace(file, 'readme = "README.md"', 'readme = "MISSING.md"')
     for _ in range(2):
-        result = repository.packages("wheels")
+        result = built.packages("wheels")
         assert result.code == 1
         assert "plugins/min-words: patter-min-words does not build" in result.output
         assert "MISSING.md" in result.output
     file.write_text(good, encoding="utf-8")
-    assert repository.packages("wheels").code == 0
+    assert built.packages("wheels").code == 0
 
 
 def test_a_new_plugin_agrees_with_the_table_and_passes_its_own_tests(repository):
