@@ -29,7 +29,6 @@ ENGINES = {
 }
 
 
-@pytest.mark.simulation
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("adopted", [False, True], ids=["cold", "adopted"])
 @pytest.mark.parametrize("cell", CELLS)
