@@ -48,7 +48,7 @@ class Miniature:
 
     root: Path
 
-    def run(self, *arguments: str, timeout_s: float = 80, **variables: str) -> Result:
+    def run(self, *arguments: str, timeout_s: float = 240, **variables: str) -> Result:
         """Run ``python *arguments`` in the repository, with `variables` added to the environment."""
         outer = {
             name: text for name, text in os.environ.items() if not name.startswith(("TOX_", "PYTEST_", "OWN"))

@@ -12,8 +12,6 @@ import catalogue
 import pytest
 import wheels
 
-pytestmark = pytest.mark.realtime
-
 LOADED = "import sys, patter; print(*sorted(sys.modules))"
 TOO_HEAVY = {
     "aiohttp",
@@ -45,7 +43,7 @@ def run(interpreter: Path, *arguments: str, code: int = 0) -> str:
         name: text for name, text in os.environ.items() if not name.startswith(("PATTER_", "PYTHON", "TOX_"))
     }
     result = subprocess.run(
-        [str(interpreter), *arguments], env=variables, capture_output=True, text=True, timeout=80, check=False
+        [str(interpreter), *arguments], env=variables, capture_output=True, text=True, timeout=99, check=False
     )
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr

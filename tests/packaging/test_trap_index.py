@@ -11,8 +11,6 @@ import trap_index
 
 NAMES = ("core", "patter-core", "patter-min-words", "patter-stop-words")
 
-pytestmark = pytest.mark.realtime
-
 
 @pytest.fixture
 def repository(tmp_path):
