@@ -211,7 +211,7 @@ def api() -> str:
         "# Python names",
         (
             "What `patter` and `patter.testing` offer. Options of `Agent` and `Patter` are in [Options](options.md), the "
-            "errors in [Errors](errors.md), what a provider implements in the docstrings of `patter.providers`."
+            "errors in [Errors](errors.md), what a provider implements in [Interfaces](interfaces.md)."
         ),
         "## patter",
     ]
@@ -227,17 +227,18 @@ def _names(module: ModuleType) -> Iterator[str]:
             yield "### `__version__`\n\nThe version of the installed core."
             continue
         value = getattr(module, name)
-        yield f"### `{name}`\n\n{_described(value)}"
+        yield f"### `{name}`\n\n{described(value)}"
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """What a class or function is, from its docstrings."""
     if not inspect.isclass(value):
         doc = value.__doc__ if inspect.isroutine(value) else ""
         return (
             prose(doc) or "Marks a function of a plugin as the implementation of a hook: `@patter.hookimpl`."
         )
     members = [
-        f"- `{_call(name, member)}`: {first_paragraph(member.__doc__)}" for name, member in _members(value)
+        f"- `{heading(name, member)}`: {first_paragraph(member.__doc__)}" for name, member in _members(value)
     ]
     fields = (
         ", ".join(code(field.name) for field in dataclasses.fields(value))
@@ -259,7 +260,12 @@ def _members(owner: type) -> Iterator[tuple[str, Any]]:
             yield name, plain
 
 
-def _call(name: str, member: Any) -> str:
+def _shown(default: object) -> str:
+    return default.__name__ if inspect.isclass(default) else repr(default)
+
+
+def heading(name: str, member: Any) -> str:
+    """A function, method or property as it is called."""
     if isinstance(member, property):
         return name
     parameters = [
@@ -267,7 +273,7 @@ def _call(name: str, member: Any) -> str:
     ]
     shown = [
         f"{'*' * (one.kind is one.VAR_POSITIONAL)}{'**' * (one.kind is one.VAR_KEYWORD)}{one.name}"
-        + ("" if one.default is one.empty else f"={one.default!r}")
+        + ("" if one.default is one.empty else f"={_shown(one.default)}")
         for one in parameters
     ]
     prefix = "await " if inspect.iscoroutinefunction(member) else ""

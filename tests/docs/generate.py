@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import code_pages
+import interface_pages
 import plugin_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "environment.md": plugin_pages.environment,
     "errors.md": code_pages.errors,
     "hooks.md": code_pages.hooks,
+    "interfaces.md": interface_pages.interfaces,
     "options.md": code_pages.options,
     "providers.md": plugin_pages.providers,
 }

@@ -23,11 +23,14 @@ def code(text: str) -> str:
 
 
 def prose(docstring: str | None) -> str:
-    """A docstring as Markdown: single backquotes for double ones, lists for its sections of arguments."""
+    """A docstring as Markdown: single backquotes for double ones, lists for its sections, tables as they are."""
     text = re.sub(r"``([^`]+)``", r"`\1`", inspect.cleandoc(docstring or ""))
     text = re.sub(r"^(Args|Attributes|Raises):\n", r"\1:\n\n", text, flags=re.MULTILINE)
     text = re.sub(r"^    (\w+): ", r"- `\1`: ", text, flags=re.MULTILINE)
-    return re.sub(r"^        (?=\S)", "  ", text, flags=re.MULTILINE).strip()
+    text = re.sub(r"^        (?=\S)", "  ", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^=+  =+\n(.*?)\n=+  =+$", r"```text\n\1\n```", text, flags=re.MULTILINE | re.DOTALL
+    ).strip()
 
 
 def first_paragraph(docstring: str | None) -> str:

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 
 import catalogue
 import generate
+import interface_pages
 import plugin_pages
 import pytest
 from pages import PAGES, ROOT, name, text
@@ -91,10 +92,22 @@ def test_every_public_name_is_documented(module):
     assert set(module.__all__) <= set(headings)
 
 
-def test_every_public_name_is_explained():
-    for part in re.split(r"^### ", text("docs/reference/api.md"), flags=re.MULTILINE)[1:]:
+@pytest.mark.parametrize("page", ["api", "interfaces"])
+def test_every_public_name_is_explained(page):
+    for part in re.split(r"^### ", text(f"docs/reference/{page}.md"), flags=re.MULTILINE)[1:]:
         heading, _, body = part.partition("\n")
         assert len(body.strip()) > 10, heading
+
+
+@pytest.mark.parametrize("module", interface_pages.kinds(), ids=lambda module: module.__name__)
+def test_every_method_of_an_interface_is_documented(module):
+    section = (
+        text("docs/reference/interfaces.md").partition(f"## {module.__name__}\n")[2].partition("\n## ")[0]
+    )
+    for title, value in interface_pages.public(module):
+        assert f"### `{title}`" in section
+        for method in getattr(value, "__abstractmethods__", ()):
+            assert re.search(rf"^- `(await )?{method}\(", section, re.MULTILINE), method
 
 
 @pytest.mark.parametrize(("model", "section"), [(patter.Agent, "agent"), (PhoneSettings, "phone")])
