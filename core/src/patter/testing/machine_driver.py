@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Any
 
 from patter.audio.formats import AudioFormat, Encoding
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MULAW_8K = AudioFormat(Encoding.MULAW, 8000)
 #: ticks of the pacer's grid in a second
 TICKS = 100.0
+#: what is due so little after a tick, in s, is due on it: no more than what sums of floats may be off
+EARLY_S = 1e-8
 #: no call lasts so long, in s
 LAST_S = 1e9
 
@@ -114,41 +116,47 @@ class MachineClock:
     def run(self, until: float) -> None:
         """Let time pass up to and with `until`, or to the end of the call."""
         until = min(until, LAST_S)
+        self.before(nextafter(until, inf))
+        if until > self.t:
+            self.t = until
+
+    def before(self, moment: float) -> None:
+        """Let time pass up to a moment: all happens that precedes it."""
         schedule, machine = self.schedule, self.machine
         playout = machine.playout
         while True:
             at, t = schedule[0][0], self.t
+            if at > moment:
+                at = moment
             if at > t:
-                tick = -(-(t * TICKS - 1e-6) // 1.0)  # the float above
-                if tick <= self._ticked:
-                    tick = self._ticked + 1.0
-                # an event that precedes the next tick precedes whatever may be due on it: no need to reckon that
-                while at * TICKS > tick:
-                    deadline = machine.deadline(t)
-                    if deadline is None:
-                        break
+                deadline = machine.deadline(t)
+                if deadline is not None:
                     due, audio = deadline, playout.due_at(t)
                     if audio is not None and audio < due:
                         due = audio
                     if due < self.frozen_until:  # a frozen process finds out later
                         due = self.frozen_until
-                    due = due * TICKS - 1e-6
-                    if due > tick:
-                        tick = -(-due // 1.0)
-                    t = tick / TICKS
-                    if t >= at or t > until:
-                        break
-                    self.t, self._ticked = t, tick
-                    self.tick(deadline)
-                    tick += 1.0
-                    at = schedule[0][0]
-                if at > until:
-                    break
-                self.t = at
+                    due -= EARLY_S
+                    if due < at and self._tick_before(at, due, deadline):
+                        continue
+            if at == moment:
+                return
+            self.t = at
             _, _, event, argument = schedule.pop(0)
             event(argument)
-        if until > self.t:
-            self.t = until
+
+    def _tick_before(self, at: float, due: float, deadline: float) -> bool:
+        """Have the pacer's next tick on which something is due, if it precedes what is to happen `at` a time."""
+        t = self.t - EARLY_S
+        tick = -(-(due if due > t else t) * TICKS // 1.0)  # the float above
+        if tick <= self._ticked:
+            tick = self._ticked + 1.0
+        t = tick / TICKS
+        if t >= at:
+            return False
+        self.t, self._ticked = t, tick
+        self.tick(deadline)
+        return True
 
     def tick(self, deadline: float | None = None) -> None:
         """What the pacer does; `deadline` is the machine's, where that is known."""
@@ -157,10 +165,11 @@ class MachineClock:
         self.cause = "time"
         if deadline is None:  # one that comes with the audio sent now, such as the gate's, lies ahead
             deadline = machine.deadline(t)
-        if self.takes_audio():
-            for chunk in playout.step(t):
-                self.send(chunk)
-        if (deadline is not None and deadline <= t) or playout.finished(t):
+        chunks = playout.step(t) if self.takes_audio() else ()
+        for chunk in chunks:
+            self.send(chunk)
+        # what was sent just now has not been heard
+        if (deadline is not None and deadline <= t) or (not chunks and playout.finished(t)):
             self.apply(machine.time_passed(t))
 
     def takes_audio(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import ceil
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from patter.call.actions import Action, CancelReply, Emit, SendClear, StartReply
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from patter.call.playout import Chunk
-    from patter.testing.simulation.draw import Script
+    from patter.testing.simulation.draw import Event, Script
     from patter.testing.simulation.record import SpokenLine
 
 ENDED = State.ENDED
@@ -30,7 +29,6 @@ ENDED = State.ENDED
 STALLED_S, STALLED_END_S, LOOK_S = 1.0, 5.0, 0.1
 #: the same few words are said again and again
 _final = lru_cache(maxsize=10_000)(Final)
-_what = itemgetter(1)
 
 
 class Stage(MachineClock, Observer):
@@ -43,6 +41,8 @@ class Stage(MachineClock, Observer):
         self.wire = Wire(self.send, self._clear_reached_carrier)
         self.agent = SimulatedAgent(self)
         self._marks: set[str] = set()
+        #: what the script holds, the next at the end
+        self._coming = script.events[::-1]
 
     def release(self) -> None:
         """Let go of what refers to this call in a circle, so that its memory is free at once, not some time later."""
@@ -52,119 +52,118 @@ class Stage(MachineClock, Observer):
     def play(self) -> None:
         """The whole call."""
         script = self.script
-        events = script.events
-        handlers = {what: getattr(self, "on_" + what) for what in set(map(_what, events))}
-        self.schedule[:0] = [
-            (t, order, handlers[what], argument)
-            for order, (t, what, argument) in enumerate(events, -len(events))
-        ]
-        self.put(script.hangs_up_at, self.on_hang_up)
-        self._told("started", None)
-        self.apply(self.machine.started(0.0))
-        self.run(script.hangs_up_at)
+        self.happen((0.0, "started", None))
+        self.put(script.hangs_up_at, self.happen, (script.hangs_up_at, "hang_up", None))
+        self._play_until(script.hangs_up_at)
         while self.machine.state is not ENDED:  # the process froze over the hang-up
-            self.run(self.frozen_until)
+            self._play_until(self.frozen_until)
 
-    def _told(self, what: str, argument: Any) -> bool:
-        """The machine is about to be told something. False when the process is frozen: then it is told later."""
+    def _play_until(self, end: float) -> None:
+        """What the script holds up to a time; it precedes all else of its moment."""
+        coming = self._coming
+        while coming and coming[-1][0] <= end:
+            event = coming.pop()
+            t = event[0]
+            if t > self.t:
+                self.before(t)
+                self.t = t
+            self.happen(event)
+        self.run(end)
+
+    def happen(self, event: Event) -> None:
+        """Tell the machine of something, or later when the process is frozen."""
+        _, what, argument = event
         if self.t < self.frozen_until:
-            self.put(self.frozen_until, getattr(self, f"on_{what}"), argument)
-            return False
+            self.put(self.frozen_until, self.happen, event)
+            return
         if self.record.trace is None:
             self.cause = what
             self.record.happened += 1
         else:
             self.note_cause(what, argument)
-        return True
+        HAPPENINGS[what](self, argument)
 
     # -- the caller, the application, the mishaps
 
+    def on_started(self, _: None) -> None:
+        """The media is up."""
+        self.apply(self.machine.started(self.t))
+
     def on_speech_started(self, _: None) -> None:
         """The VAD hears speech."""
-        if self._told("speech_started", None):
-            must_stop = self.must_stop()
-            self.note_speech(began=True)
-            self.apply(self.machine.speech_started(self.t))
-            if must_stop and must_stop not in self.agent.cancelled:
-                self.record.ignored.append(f"speech at {self.t} did not stop turn {must_stop}")
+        must_stop = self.must_stop()
+        self.note_speech(began=True)
+        self.apply(self.machine.speech_started(self.t))
+        if must_stop and must_stop not in self.agent.cancelled:
+            self.record.ignored.append(f"speech at {self.t} did not stop turn {must_stop}")
 
     def on_speech_ended(self, _: None) -> None:
         """The VAD hears silence."""
-        if self._told("speech_ended", None):
-            self.note_speech(began=False)
-            self.apply(self.machine.speech_ended(self.t))
+        self.note_speech(began=False)
+        self.apply(self.machine.speech_ended(self.t))
 
     def on_interim(self, text: str) -> None:
         """A partial."""
-        if self._told("interim", text):
-            self.apply(self.machine.interim(text, self.t))
+        self.apply(self.machine.interim(text, self.t))
 
     def on_final(self, text: str) -> None:
         """A final."""
-        if self._told("final", text):
-            self.note_final(text)
-            self.apply(self.machine.final(_final(text), self.t))
+        self.note_final(text)
+        self.apply(self.machine.final(_final(text), self.t))
 
     def on_digit(self, digit: str) -> None:
         """The caller presses a key."""
-        if self._told("digit", digit):
-            self.record.signs.append(self.t)
-            self.apply(self.machine.digit(digit, self.t))
+        self.record.signs.append(self.t)
+        self.apply(self.machine.digit(digit, self.t))
 
     def on_interrupt(self, _: None) -> None:
         """The application stops the agent."""
-        if self._told("interrupt", None):
-            self.apply(self.machine.interrupt(self.t))
+        self.apply(self.machine.interrupt(self.t))
 
     def on_commit_turn(self, _: None) -> None:
         """The application ends the caller's turn."""
-        if self._told("commit_turn", None):
-            self.apply(self.machine.commit_turn(self.t))
+        self.apply(self.machine.commit_turn(self.t))
 
     def on_announce(self, text: str) -> None:
         """The application says something."""
-        if self._told("announce", text):
-            self.apply(self.machine.announce(text, self.t))
+        self.apply(self.machine.announce(text, self.t))
 
     def on_end_call(self, reason: str) -> None:
         """The application ends the call after what is being said."""
-        if self._told("end_call", reason):
-            if self.record.ending_since is None and not self.record.ended:
-                self.record.ending_since = self.t
-            self.apply(self.machine.end_after_speech(reason, self.t))
+        if self.record.ending_since is None and not self.record.ended:
+            self.record.ending_since = self.t
+        self.apply(self.machine.end_after_speech(reason, self.t))
 
     def on_hang_up(self, _: None) -> None:
         """The caller hangs up."""
-        if self._told("hang_up", None):
-            if self.script.quiet_s:
-                self.record.when_quiet = Quiet(self.machine.state)
-            self.apply(self.machine.end(CallStatus.COMPLETED, "hung up", self.t, by_carrier=True))
-            if not self.record.ended:
-                self.record.problems.append(f"the call goes on after the caller hung up at {self.t}")
+        if self.script.quiet_s:
+            self.record.when_quiet = Quiet(self.machine.state)
+        self.apply(self.machine.end(CallStatus.COMPLETED, "hung up", self.t, by_carrier=True))
+        if not self.record.ended:
+            self.record.problems.append(f"the call goes on after the caller hung up at {self.t}")
 
     def on_odd_mark(self, name: str) -> None:
         """A mark comes back that is none of ours, or comes back again."""
-        if self._told("odd_mark", name) and name not in self._marks:
+        if name not in self._marks:
             self.machine.playout.mark_reached(name, self.t)
 
     def on_freeze(self, seconds: float) -> None:
         """The process does nothing for a while."""
-        if self._told("freeze", seconds):
-            self.frozen_until = self.t + seconds
-            self.record.disturbed = self.record.frozen = True
+        self.frozen_until = self.t + seconds
+        self.record.disturbed = self.record.frozen = True
 
     def on_stall(self, seconds: float) -> None:
         """The carrier's socket takes nothing for a while."""
-        if self._told("stall", seconds) and not self.wire.stalled:
+        if not self.wire.stalled:
             self.wire.stalled = True
             self.record.disturbed = True
             self.record.stalls.append((self.t, self.t + seconds))
-            self.put(self.t + seconds, self.on_unstall)
+            self.put(self.t + seconds, self.happen, (self.t + seconds, "unstall", None))
             self._look_at_socket(None)
 
     def on_unstall(self, _: None) -> None:
         """It takes data again."""
-        if self._told("unstall", None) and self.machine.state is not State.ENDED:
+        if self.machine.state is not State.ENDED:
             self.wire.open()
 
     # -- the pacer and the socket
@@ -274,4 +273,22 @@ CARRIED_OUT: dict[type[Any], Callable[[Stage, Any], None]] = {
     StartReply: Stage._start,
     CancelReply: Stage._cancel,
     SendClear: Stage._clear,
+}
+#: what may happen: in a script or, the beginning and the end of a call and of a stall, because of it
+HAPPENINGS: dict[str, Callable[[Stage, Any], None]] = {
+    "started": Stage.on_started,
+    "speech_started": Stage.on_speech_started,
+    "speech_ended": Stage.on_speech_ended,
+    "interim": Stage.on_interim,
+    "final": Stage.on_final,
+    "digit": Stage.on_digit,
+    "interrupt": Stage.on_interrupt,
+    "commit_turn": Stage.on_commit_turn,
+    "announce": Stage.on_announce,
+    "end_call": Stage.on_end_call,
+    "hang_up": Stage.on_hang_up,
+    "odd_mark": Stage.on_odd_mark,
+    "freeze": Stage.on_freeze,
+    "stall": Stage.on_stall,
+    "unstall": Stage.on_unstall,
 }
