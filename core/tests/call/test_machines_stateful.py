@@ -312,7 +312,7 @@ class TurnsMachine(RuleBasedStateMachine):
     def every_text_is_in_one_place_and_in_order(self) -> None:
         if not hasattr(self, "turns"):
             return
-        waiting = [held.text for held in self.turns._held]
+        waiting = [held.text for held in self.turns.held]
         assert " ".join([*self.answers.values(), *waiting]).split() == self.given
 
     @invariant()

@@ -216,8 +216,10 @@ class SessionMachine:
 
     def _answer_what_waits(self, t: float) -> None:
         """Words that came before their speech interrupted are answered once nothing more of it is expected (TN-03)."""
-        if not self.watch.expects_result(t):
-            self._after_silence(t)
+        # most often nothing does
+        waits = self.turns.open is not None or self.turns.held
+        if waits and self.state is _LISTENING and not self.watch.expects_result(t):
+            self._dispatch(self.turns.agent_turn_over(t, self._trigger), t)
 
     def _final_over_agent(self, text: str, t: float) -> None:
         reply = self.reply
@@ -363,7 +365,8 @@ class SessionMachine:
             return []
         if self.state is _SPEAKING:
             self._decide(self.barge_in.time_passed(t), t)
-        self._actions += self.caller.time_passed(t)
+        if t >= self.watch.deadline:
+            self._actions += self.caller.time_passed(t)
         self.barge_in.finalizing = self.caller.finalizing
         self._end_if_heard(t)
         self._answer_what_waits(t)
@@ -390,8 +393,8 @@ class SessionMachine:
         state = self.state
         if state is _IDLE or state is _ENDED:
             return None
-        moment, watch = self._latest_end[0], self.watch.deadline()
-        if watch is not None and watch < moment:
+        moment, watch = self._latest_end[0], self.watch.deadline
+        if watch < moment:
             moment = watch
         if state is _SPEAKING:
             other = self.barge_in.deadline(t)

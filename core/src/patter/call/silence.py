@@ -34,6 +34,8 @@ class Silence:
         self._quiet_since: float | None = None
         self._idle_since: float | None = None
         self._prompted = False
+        #: until something is due, before the prompt; after it, the hang-up alone is left
+        self._wait = min((wait for wait in (prompt_s, hangup_s) if wait is not None), default=None)
         self.deadline: float | None = None
         self.heard: bool | None = None
         self.occupied: bool | None = None
@@ -60,7 +62,8 @@ class Silence:
         """The caller gave a sign of life that has no length: both counts start again."""
         if self._quiet_since is not None:
             self._quiet_since = t
-        self.count_again(t)
+        if self._idle_since is not None:
+            self._begin(t)
 
     def count_again(self, t: float) -> None:
         """Something was at work that nobody hears: the idle count starts again."""
@@ -73,8 +76,7 @@ class Silence:
         self._schedule(t)
 
     def _schedule(self, since: float) -> None:
-        hangup, prompt = self._hangup_s, None if self._prompted else self._prompt_s
-        wait = hangup if prompt is None or (hangup is not None and hangup < prompt) else prompt
+        wait = self._hangup_s if self._prompted else self._wait
         self.deadline = None if wait is None else since + wait
 
     def caller_is_away(self, t: float) -> bool:

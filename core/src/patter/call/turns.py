@@ -101,13 +101,18 @@ class _Held:
 
 @dataclass(slots=True)
 class Turns:
-    """The user turns of one call."""
+    """The user turns of one call.
+
+    Attributes:
+        open: the one that is being answered.
+        held: what waits for the next one.
+    """
 
     manual: bool = False
     open: OpenTurn | None = None
     count: int = 0
     commit_waits: bool = False
-    _held: deque[_Held] = field(default_factory=deque)
+    held: deque[_Held] = field(default_factory=deque)
     _last_final: tuple[float, str] | None = None
 
     # -- accepting
@@ -163,7 +168,7 @@ class Turns:
 
     def hold(self, text: str, *, triggers: bool) -> None:
         """Keep a text for the next user turn; a backchannel alone does not start one (BI-20)."""
-        self._held.append(_Held(text, triggers))
+        self.held.append(_Held(text, triggers))
 
     def begin(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
         """A turn that is answered already, or whose text is not known."""
@@ -180,16 +185,16 @@ class Turns:
     def asks_for_answer(self) -> bool:
         """Whether a text waits that starts a turn of its own."""
         if self.manual or self.commit_waits:
-            return self.commit_waits and bool(self._held)
-        return any(held.triggers for held in self._held)
+            return self.commit_waits and bool(self.held)
+        return any(held.triggers for held in self.held)
 
     def commit(self, t: float, *, agent_unheard: bool, waits: bool = False) -> Dispatch | None:
         """`call.commit_turn()`: answer what was collected, together with what nothing was heard in answer to (TN-21).
 
         With `waits` the answer is due when the agent's turn is over.
         """
-        if not self._held or waits:
-            self.commit_waits = bool(self._held)
+        if not self.held or waits:
+            self.commit_waits = bool(self.held)
             return None
         turn = self.open
         if agent_unheard and turn is not None and not turn.is_spent(t):
@@ -199,8 +204,8 @@ class Turns:
     def _with_held(self, text: str) -> str:
         """What waited, and then `text`."""
         whole, self.commit_waits = "", False
-        while self._held:
-            whole = merge(whole, self._held.popleft().text)
+        while self.held:
+            whole = merge(whole, self.held.popleft().text)
         return merge(whole, text) if text else whole
 
     def _dispatch(self, text: str, t: float, trigger: EosTrigger) -> Dispatch:
@@ -211,6 +216,6 @@ class Turns:
 
     def unanswered(self) -> list[str]:
         """Texts that no turn took; the queue is empty afterwards."""
-        texts = [held.text for held in self._held]
-        self._held.clear()
+        texts = [held.text for held in self.held]
+        self.held.clear()
         return texts
