@@ -27,7 +27,38 @@ class SpokenSentence:
     word_times: tuple[WordTime, ...] = ()
     tool_rounds: int = 0
     ms_per_character: float = 75.0
-    pending: deque[bytes | memoryview] = field(default_factory=deque)
+    #: audio that waits, in pieces of any size, and how many bytes of the first of them are gone
+    pending: deque[bytes] = field(default_factory=deque)
+    taken: int = 0
+
+    def take(self, size: int) -> bytes:
+        """Exactly `size` bytes from the front of what waits."""
+        first, begin = self.pending[0], self.taken
+        end = begin + size
+        if end < len(first):
+            self.taken = end
+            return first[begin:end]
+        self.pending.popleft()
+        self.taken = 0
+        part = first[begin:]
+        if len(part) == size:
+            return part
+        parts = bytearray(part)
+        while missing := size - len(parts):
+            piece = self.pending[0]
+            if len(piece) > missing:
+                piece, self.taken = piece[:missing], missing
+            else:
+                self.pending.popleft()
+            parts += piece
+        return bytes(parts)
+
+    def put_back(self, audio: bytes) -> None:
+        """Audio from the front waits again."""
+        if self.taken:
+            self.pending[0] = self.pending[0][self.taken :]
+            self.taken = 0
+        self.pending.appendleft(audio)
 
 
 @dataclass(slots=True)
@@ -49,7 +80,7 @@ class AgentSpeech:
         end: the position after the last audio that was added.
         sentences: what it says, in order.
         sending: index of the sentence that is being handed out.
-        tail: what was handed out last, with its sentence, and may have to be said again, in order.
+        tail: what was handed out last and may have to be said again, in order.
         ended: whether it has all its sentences.
         paused: whether it waits to go on.
         begun: whether the connection accepted audio of it.
@@ -62,7 +93,7 @@ class AgentSpeech:
         self.start = self.end = start
         self.sentences: list[SpokenSentence] = []
         self.sending = 0
-        self.tail: deque[tuple[Chunk, SpokenSentence]] = deque()
+        self.tail: deque[Chunk] = deque()
         self.ended = self.paused = self.begun = False
 
     def open(self, text: str) -> SpokenSentence:
@@ -71,7 +102,7 @@ class AgentSpeech:
         self.sentences.append(sentence)
         return sentence
 
-    def add(self, audio: bytes | memoryview, samples: int) -> None:
+    def add(self, audio: bytes, samples: int) -> None:
         """Append audio to the sentence that was begun last."""
         sentence = self.sentences[-1]
         sentence.pending.append(audio)
@@ -101,18 +132,19 @@ class AgentSpeech:
     def forget(self, until: int) -> None:
         """Nothing before that position will be said again."""
         tail = self.tail
-        while tail and tail[0][0].end <= until:
+        while tail and tail[0].end <= until:
             tail.popleft()
 
     def rewind(self, back_to: int, emitted: int, bytes_per_sample: int) -> int:
         """Take back what was handed out past `back_to`; returns the position after what was not taken back."""
-        while self.tail and self.tail[-1][0].end > back_to:
-            last, sentence = self.tail.pop()
+        while self.tail and self.tail[-1].end > back_to:
+            last = self.tail.pop()
             start = last.end - len(last.payload) // bytes_per_sample
+            while self.sentences[self.sending].start > start:
+                self.sending -= 1
             skip = max(0, back_to - start)
-            sentence.pending.appendleft(last.payload[skip * bytes_per_sample :])
+            self.sentences[self.sending].put_back(last.payload[skip * bytes_per_sample :])
             emitted = start + skip
-            self.sending = self.sentences.index(sentence)
         return emitted
 
     def drop_audio(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from patter.call.agent_speech import AgentSpeech, Chunk, SpokenSentence
-from patter.call.audio_queue import take
 from patter.call.marks import MARK_EVERY_MS, Marks
 from patter.call.pace_clock import PaceClock
 
@@ -74,6 +73,11 @@ class Playout:
         return self._speech is not None and self._emitted > self._speech.start
 
     @property
+    def start(self) -> int:
+        """The position at which the current turn begins."""
+        return self._speech.start if self._speech else self._emitted
+
+    @property
     def sentences(self) -> list[SpokenSentence]:
         """The sentences of the current turn, in order."""
         return self._speech.sentences if self._speech else []
@@ -97,10 +101,7 @@ class Playout:
         if speech is None or speech.turn != turn:
             return False
         if audio:
-            size = len(audio)
-            # slices of a memoryview cost nothing however long the block is
-            long = size > self._chunk * self._unit
-            speech.add(memoryview(audio) if long else audio, size // self._unit)
+            speech.add(audio, len(audio) // self._unit)
         return True
 
     def close_sentence(self, turn: int, word_times: tuple[WordTime, ...] = ()) -> None:
@@ -133,25 +134,27 @@ class Playout:
         # what the socket has not taken yet does not count as under way, or a stall would end in a burst
         limit = (played if played < sent else sent) + self._lead
         clock, marks, tail = self._clock, self._marks, speech.tail
+        sentence = speech.sentences[speech.sending]
         while limit > emitted < speech.end:
-            sentence = speech.sentences[speech.sending]
             left = sentence.start + sentence.samples - emitted
             if left <= 0:
                 sentence = speech.to_send(emitted)
-                left = sentence.start + sentence.samples - emitted
+                continue
             size = left if left < self._chunk else self._chunk
             if size > limit - emitted or (size < self._least and not sentence.complete):
                 break
-            payload = take(sentence.pending, size * self._unit)
-            clock.start_if_dry(t, emitted)
-            self._emitted = emitted = emitted + size
+            if not chunks:
+                clock.start_if_dry(t, emitted)
+            emitted += size
             marked = emitted >= marks.due_at or (size == left and sentence.complete)
-            chunk = Chunk(speech.turn, payload, emitted, marks.behind(emitted, clock) if marked else ())
+            names = marks.behind(emitted, clock) if marked else ()
+            chunk = Chunk(speech.turn, sentence.take(size * self._unit), emitted, names)
             chunks.append(chunk)
-            tail.append((chunk, sentence))
-            # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
-            if tail[0][0].end <= sent - self._repeat:
-                speech.forget(self.heard(t) - self._repeat)
+            tail.append(chunk)
+        self._emitted = emitted
+        # what was heard long enough ago need not be kept for `pause`; nothing was heard that was not sent
+        if chunks and tail[0].end <= sent - self._repeat:
+            speech.forget(self.heard(t) - self._repeat)
         return chunks
 
     def _played(self, t: float) -> int:
@@ -165,21 +168,20 @@ class Playout:
 
     def sent(self, chunk: Chunk, t: float) -> bool:
         """The connection accepted a chunk; True when it is the first of its turn (BI-01)."""
-        end, speech = chunk.end, self._speech
-        start = end - len(chunk.payload) // self._unit
-        if end > self._emitted:
-            end = self._emitted
-        if end > self._sent:
-            self._sent = end
+        end, emitted, speech = chunk.end, self._emitted, self._speech
+        if self._sent < end:
+            self._sent = end if end < emitted else emitted
         if speech is None or speech.turn != chunk.turn:
             return False
         if not speech.paused:
             clock = self._clock
-            since = clock.since
+            since, start = clock.since, end - len(chunk.payload) // self._unit
             if since is None or since + (start - clock.position) / clock.rate < t:
                 clock.start(t, start)  # the socket took it so late that the carrier had run dry
-        first, speech.begun = not speech.begun, True
-        return first
+        if speech.begun:
+            return False
+        speech.begun = True
+        return True
 
     def take_back(self, chunks: Sequence[Chunk]) -> None:
         """The last chunks that were handed out will not be sent; they are handed out again (LC-11)."""
