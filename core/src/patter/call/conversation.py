@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class _Entry:
     turn: int
     message: Message
-    line: TranscriptEntry | None
+    #: where its line is in the transcript; None for what has none
+    line: int | None
 
 
 class Conversation:
@@ -41,13 +42,11 @@ class Conversation:
         entry = self._users.get(turn)
         if entry is not None:
             assert entry.line is not None
-            line = TranscriptEntry("user", text, entry.line.heard_ms)
-            self._lines[self._lines.index(entry.line)] = line
-            entry.message, entry.line = message, line
+            entry.message = message
+            self._lines[entry.line] = TranscriptEntry("user", text, self._lines[entry.line].heard_ms)
             return
-        line = TranscriptEntry("user", text, at_ms)
-        self._lines.append(line)
-        self._users[turn] = entry = _Entry(turn, message, line)
+        self._users[turn] = entry = _Entry(turn, message, len(self._lines))
+        self._lines.append(TranscriptEntry("user", text, at_ms))
         self._entries.append(entry)
 
     def change_user(self, turn: int, text: str) -> None:
@@ -78,11 +77,10 @@ class Conversation:
         text = " ".join(filter(None, rounds))
         if not text:
             return
-        line = TranscriptEntry("assistant", text, at_ms, interrupted=interrupted)
-        self._lines.append(line)
+        self._lines.append(TranscriptEntry("assistant", text, at_ms, interrupted=interrupted))
         rest = " ".join(filter(None, rounds[len(calls) :])) if calls else text
         if rest:
-            self._entries.append(_Entry(turn, Message("assistant", rest), line))
+            self._entries.append(_Entry(turn, Message("assistant", rest), len(self._lines) - 1))
 
     def tool_calls(self, turn: int, message: Message, results: Sequence[Message]) -> None:
         """A model's tool calls with their results, which are never separated (LM-06).
