@@ -8,11 +8,11 @@ from typing import Any
 from fuzz_target import Target, require, require_text
 
 from patter.audio.formats import MULAW_8K
+from patter.providers.hosted_agent import ORDERLY
 from patter.providers.realtime import RealtimeEvent, RealtimeSession
-from patter_elevenlabs.convai_messages import parsed as elevenlabs_parsed
+from patter.providers.vendor_json import typed_object
 from patter_elevenlabs.convai_reading import ConversationReader
 from patter_openai.realtime_events import EventReader
-from patter_ultravox.messages import parsed as ultravox_parsed
 from patter_ultravox.reading import CallReader
 
 _PLACE = {"response_id": "resp_1", "item_id": "item_1", "output_index": 0, "content_index": 0}
@@ -131,18 +131,18 @@ def _elevenlabs_message(raw: bytes) -> None:
     reader = ConversationReader(RealtimeSession("", first_message="Hé"), MULAW_8K, 0.0)
     for known in _CONVAI[:2]:
         list(reader.read(known, 0.0))
-    message = elevenlabs_parsed(raw)
+    message = typed_object(raw)
     events = list(reader.read(message, 0.1)) if message is not None else []
-    _check_ended([*events, *reader.expire(1e9), *reader.end(1e9, orderly=True)])
+    _check_ended([*events, *reader.expire(1e9), *reader.end(1e9, ORDERLY)])
 
 
 def _ultravox_message(raw: bytes) -> None:
     """The same for a data message."""
     reader = CallReader(MULAW_8K, 0.0)
     list(reader.read_audio(b"\xff" * 80, 0.0))
-    message = ultravox_parsed(raw.decode("utf-8", "replace"))
+    message = typed_object(raw.decode("utf-8", "replace"))
     events = list(reader.read(message, 0.1)) if message is not None else []
-    _check_ended([*events, *reader.expire(1e9), *reader.end(1e9, orderly=True)])
+    _check_ended([*events, *reader.expire(1e9), *reader.end(1e9, ORDERLY)])
 
 
 def _check_ended(events: list[RealtimeEvent]) -> None:

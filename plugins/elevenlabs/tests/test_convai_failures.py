@@ -17,8 +17,9 @@ from patter.errors import (
     ProviderTimeout,
 )
 from patter.providers.realtime import RealtimeSession
+from patter.providers.vendor_socket import CLOSE_S
 from patter.testing.tones import speech_ms
-from patter_elevenlabs.convai import CLOSE_S, METADATA_S
+from patter_elevenlabs.convai import METADATA_S
 from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
 from patter_elevenlabs.simulator import Faults
 

@@ -17,13 +17,13 @@ from patter.providers.hosted_agent import MOST_CALLS
 from patter.providers.llm import Message
 from patter.providers.paced_audio import MOST_KEPT_S
 from patter.providers.realtime import RealtimeSession
+from patter.providers.vendor_json import typed_object
 from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
 from patter_elevenlabs.convai_messages import (
     LONGEST_HISTORY,
     audio_chunk,
     history_update,
     initiation,
-    parsed,
 )
 from patter_elevenlabs.convai_reading import ConversationReader
 
@@ -181,12 +181,13 @@ def test_the_audio_of_a_response_that_another_one_follows_is_passed_on_first():
 def test_half_characters_and_numbers_that_are_none_are_not_passed_on():
     one = reader()
     (_, event) = read(
-        one, parsed('{"type": "agent_response", "agent_response_event": {"agent_response": "a\\ud800"}}')
+        one,
+        typed_object('{"type": "agent_response", "agent_response_event": {"agent_response": "a\\ud800"}}'),
     )
     assert event.text == "a?"
     for parameters in ('{"a": 1e999}', '{"a": NaN}', '{"a":' * 900 + "1" + "}" * 900):
         raw = f'{{"type": "client_tool_call", "client_tool_call": {{"tool_name": "t", "tool_call_id": "{len(parameters)}", "parameters": {parameters}}}}}'
-        message = parsed(raw)
+        message = typed_object(raw)
         calls = [event.call for event in read(one, message) if event.call] if message else []
         assert all(call.arguments == "{}" or len(call.arguments) > 900 for call in calls)
 
@@ -218,7 +219,7 @@ def test_waiting_tool_calls_are_bounded():
     ],
 )
 def test_what_is_no_message_is_none(raw):
-    assert parsed(raw) is None
+    assert typed_object(raw) is None
 
 
 JSON = st.recursive(
@@ -284,7 +285,7 @@ def test_whatever_comes_every_response_is_done_once_and_last(sent, orderly):
         if deadline is not None and deadline <= at:
             events += list(one.expire(deadline))
         events += read(one, message, at)
-    events += list(one.end(at, orderly=orderly))
+    events += list(one.end(at, "1000" if orderly else "1011"))
     started, done = responses_of(events)
     assert len(set(started) - set(done)) <= (0 if orderly else 1), "one that was under way may be lost"
     assert all(len(event.audio) % 2 == 0 for event in events)

@@ -17,8 +17,8 @@ from patter.errors import (
     RateLimitedError,
 )
 from patter.providers.realtime import RealtimeSession
+from patter.providers.vendor_socket import CLOSE_S
 from patter_ultravox.config import UltravoxConfig
-from patter_ultravox.engine import CLOSE_S
 from patter_ultravox.simulator import Faults, SimulatedTurn
 
 

@@ -9,7 +9,8 @@ from simulated_ultravox import responses_of
 
 from patter.audio.formats import PCM16_8K
 from patter.providers.hosted_agent import MOST_CALLS
-from patter_ultravox.messages import join_url, parsed
+from patter.providers.vendor_json import typed_object
+from patter_ultravox.messages import join_url
 from patter_ultravox.reading import CallReader
 
 SECOND = bytes(16_000)
@@ -135,7 +136,7 @@ def test_waiting_tool_calls_are_bounded():
     "raw", ["", "{", "null", "[]", "7", "{}", '{"type": null}', '{"type": []}', "[" * 100_000]
 )
 def test_what_is_no_message_is_none(raw):
-    assert parsed(raw) is None
+    assert typed_object(raw) is None
 
 
 def test_a_call_that_was_made_over_tls_is_joined_over_tls():
@@ -182,7 +183,7 @@ def test_whatever_comes_every_response_is_done_once_and_last(sent, orderly):
         events += (
             list(one.read_audio(message, at)) if isinstance(message, bytes) else read(one, message, at=at)
         )
-    events += list(one.end(at, orderly=orderly))
+    events += list(one.end(at, "1000" if orderly else "1011"))
     started, done = responses_of(events)
     assert len(set(started) - set(done)) <= (0 if orderly else 1), "one that was under way may be lost"
     assert all(len(event.audio) % 2 == 0 for event in events)

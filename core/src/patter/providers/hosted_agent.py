@@ -29,6 +29,8 @@ PAD_S: Final = 0.1
 PAUSE_S: Final = 0.2
 #: tool calls that wait for their results; the oldest is forgotten beyond this
 MOST_CALLS: Final = 64
+#: the code with which a socket is closed when all has been said
+ORDERLY: Final = "1000"
 
 #: reads one kind of message at a time of the clock
 MessageReader = Callable[[Mapping[str, Any], float], Iterable[RealtimeEvent]]
@@ -133,12 +135,16 @@ class HostedAgentReader(Generic[Response]):
         if reader is not None:
             yield from reader(message, now)
 
-    def end(self, now: float, *, orderly: bool) -> Iterator[RealtimeEvent]:
-        """The socket is closed. What came is passed on; a response that was under way is over only by an orderly end."""
-        if orderly:
+    def end(self, now: float, code: str) -> Iterator[RealtimeEvent]:
+        """The socket was closed with that code, and so is the session.
+
+        What came is passed on; a response that was under way is over only by an orderly end.
+        """
+        if code == ORDERLY:
             yield from self._done("completed", now)
         for piece in self._audio.rest():
             yield self._heard(piece)
+        yield RealtimeEvent("closed", detail=code)
 
     def _add_audio(self, audio: bytes, now: float) -> Iterator[RealtimeEvent]:
         """Whole samples of the agent's audio have come, and with them a response may begin."""

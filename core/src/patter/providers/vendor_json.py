@@ -19,6 +19,12 @@ def json_object(raw: str | bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
+def typed_object(raw: str | bytes) -> dict[str, Any] | None:
+    """A message that says of which type it is; None for anything else."""
+    message = json_object(raw)
+    return message if message is not None and isinstance(message.get("type"), str) else None
+
+
 def part(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The object under that name; an empty one if there is none."""
     value = fields.get(name)

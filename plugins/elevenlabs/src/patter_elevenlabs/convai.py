@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from patter import net
 from patter.audio.formats import MULAW_8K, AudioFormat
 from patter.errors import ProviderAuthError, ProviderDisconnected, ProviderError, ProviderTimeout
-from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
-from patter.providers.vendor_json import part, text
+from patter.providers.hosted_engine import HostedEngine
+from patter.providers.vendor_json import part, text, typed_object
+from patter.providers.vendor_socket import close_code
 from patter.redaction import redact
 from patter_elevenlabs.convai_messages import (
     audio_chunk,
@@ -22,7 +21,6 @@ from patter_elevenlabs.convai_messages import (
     history_update,
     initiation,
     number,
-    parsed,
     tool_result,
 )
 from patter_elevenlabs.convai_reading import ConversationReader, error_code
@@ -32,9 +30,8 @@ if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
 
     from patter.providers.context import ProviderContext
+    from patter.providers.realtime import RealtimeEvent, RealtimeSession
     from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
-
-logger = logging.getLogger(__name__)
 
 PROVIDER: Final = "elevenlabs-convai"
 #: time to the metadata of a conversation, in s
@@ -43,8 +40,6 @@ METADATA_S: Final = 10.0
 LONGEST_MESSAGE: Final = 4 << 20
 #: a call that the agent has ended is expected to end within this, in s
 CALL_END_S: Final = 30.0
-#: time for the close handshake, in s
-CLOSE_S: Final = 0.8
 
 _METADATA: Final = "conversation_initiation_metadata"
 _MESSAGES_BEFORE: Final = 64
@@ -54,70 +49,40 @@ _HINTS: Final = {
 }
 
 
-class ElevenLabsConvai(RealtimeEngine):
-    """One conversation with a hosted agent.
+class ElevenLabsConvai(HostedEngine[ConversationReader]):
+    """One conversation with an agent; it is connected when the agent's metadata are there (RT-22).
 
-    The vendor decides about turns and interruptions. It begins to speak and to bill when the socket is open, so a
-    connection cannot be parked; it has no session to resume, so a lost one is made anew and told what was said.
+    The formats are µ-law both ways, until the metadata say otherwise: they are settings of the agent (RT-19). A lost
+    conversation cannot be resumed: it is made anew and told what was said.
     """
 
     def __init__(self, config: ElevenLabsConvaiConfig, context: ProviderContext) -> None:
+        super().__init__(PROVIDER, (MULAW_8K, MULAW_8K))
         self._config = config
         self._environment = context.environment
-        self._formats = (MULAW_8K, MULAW_8K)
-        self._socket: ClientConnection | None = None
-        self._reader: ConversationReader | None = None
-        self._early: deque[Mapping[str, Any]] = deque()
-        self._ready = False
         self._over = asyncio.Event()
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<ElevenLabsConvai {self._config.agent_id}>"
 
-    def audio_formats(self) -> tuple[AudioFormat, AudioFormat]:
-        """µ-law both ways, until the agent's metadata says otherwise: they are settings of the agent (RT-19)."""
-        return self._formats
-
     # -- the session
 
-    async def connect(self, session: RealtimeSession) -> None:
-        """Begin a conversation and wait for its metadata, before which no audio may be sent (RT-22).
-
-        Raises:
-            ProviderAuthError: the key or the agent's id is refused.
-            ProviderTimeout: no socket or no metadata in time.
-            ProviderError: the agent does not allow an override, or lacks a variable; `vendor_code` says which.
-        """
-        if self._closed:
-            raise self._lost("the engine was closed before it was connected")
-        if session.patter_decides:
-            logger.warning(
-                "%s decides about interruptions and replies itself; strategies have no effect", PROVIDER
-            )
-        await self._leave()
-        socket = await net.connect_websocket(
+    async def _dial(self, session: RealtimeSession) -> ClientConnection:
+        return await net.connect_websocket(
             self._config.socket_url,
             headers=self._config.headers,
             provider=PROVIDER,
             longest_message=LONGEST_MESSAGE,
         )
-        self._socket = socket
-        try:
-            if self._closed:
-                raise self._lost("the engine was closed while it was connecting")
-            await self._begin(socket, session)
-        except BaseException:
-            await self._leave()
-            raise
 
-    async def _begin(self, socket: ClientConnection, session: RealtimeSession) -> None:
+    async def _begin(self, socket: ClientConnection, session: RealtimeSession) -> ConversationReader:
+        """Wait for the metadata, before which no audio may be sent, and pass on what came before them (RT-15)."""
         from websockets.exceptions import ConnectionClosed
 
         try:
             async with asyncio.timeout(METADATA_S):
                 await socket.send(json.dumps(initiation(self._config, session)))
-                metadata = await self._metadata(socket)
+                metadata, early = await self._metadata(socket)
                 history = history_update(session)
                 if history is not None:
                     await socket.send(json.dumps(history))
@@ -132,25 +97,27 @@ class ElevenLabsConvai(RealtimeEngine):
             self._format(metadata, "agent_output_audio_format"),
         )
         now, name = asyncio.get_running_loop().time(), self._environment.new_id("response")
-        self._reader = ConversationReader(session, self._formats[1], now, name)
-        self._ready = True
+        reader = ConversationReader(session, self._formats[1], now, name)
+        for message in early:
+            self._early.extend(reader.read(message, now))
+        return reader
 
-    async def _metadata(self, socket: ClientConnection) -> Mapping[str, Any]:
-        """The metadata; what comes before it is kept for later, in order (RT-15)."""
-        self._early.clear()
+    async def _metadata(self, socket: ClientConnection) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+        """The metadata, and what came before them, in order."""
+        early: list[Mapping[str, Any]] = []
         while True:
-            message = parsed(await socket.recv())
+            message = typed_object(await socket.recv())
             if message is None:
                 continue
             kind = message["type"]
             if kind == _METADATA:
-                return part(message, f"{_METADATA}_event")
+                return part(message, f"{_METADATA}_event"), early
             if kind in ("error", "client_error"):
                 raise self._failure(message)
             if kind == "ping":
                 await self._answer(socket, message)
-            elif len(self._early) < _MESSAGES_BEFORE:
-                self._early.append(message)
+            elif len(early) < _MESSAGES_BEFORE:
+                early.append(message)
 
     def _format(self, metadata: Mapping[str, Any], name: str) -> AudioFormat:
         found = format_of(metadata, name)
@@ -164,21 +131,8 @@ class ElevenLabsConvai(RealtimeEngine):
 
     async def close(self) -> None:
         """End the conversation. Idempotent."""
-        self._closed = True
         self._over.set()
-        await self._leave()
-
-    async def _leave(self) -> None:
-        socket, self._socket, self._reader, self._ready = self._socket, None, None, False
-        if socket is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await socket.close()
-        except TimeoutError:
-            pass
-        finally:  # also when this is cancelled
-            socket.transport.abort()
+        await super().close()
 
     # -- to the agent
 
@@ -187,60 +141,33 @@ class ElevenLabsConvai(RealtimeEngine):
         if chunk:
             await self._send(audio_chunk(chunk))
 
-    async def send_tool_result(self, call_id: str, output: str) -> None:
-        """Answer a tool call, at once: the agent waits for it. One that it does not wait for is not sent."""
+    def _tool_result(self, call_id: str, output: str) -> Mapping[str, Any]:
+        return tool_result(call_id, output)
+
+    async def _send(self, message: str | bytes) -> None:
+        """Nobody is told of a lost connection when the agent itself has ended the call."""
         reader = self._reader
-        if reader is None or call_id not in reader.calls:
-            return
-        del reader.calls[call_id]
-        await self._send(json.dumps(tool_result(call_id, output)))
-
-    async def _send(self, message: str) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        if self._closed:
-            return
-        socket, reader = self._socket, self._reader
-        if socket is None or reader is None:
-            raise self._lost("connect() it first")
         try:
-            await socket.send(message)
-        except ConnectionClosed:
-            if self._reader is reader and not reader.ends_call:
-                raise self._lost("the connection is lost") from None
+            await super()._send(message)
+        except ProviderDisconnected:
+            if reader is None or not reader.ends_call:
+                raise
 
     # -- from the agent
 
-    async def receive(self) -> AsyncIterator[RealtimeEvent]:
-        """See `RealtimeEngine.receive`. Raises `ProviderDisconnected` before `connect()`."""
-        from websockets.exceptions import ConnectionClosed
-
-        socket, reader = self._socket, self._reader
-        if self._closed:
-            return
-        if socket is None or reader is None:
-            raise self._lost("connect() it first")
-        ready, self._ready = self._ready, False
-        if ready:
-            yield RealtimeEvent("session_ready")
-        clock = asyncio.get_running_loop().time
-        while self._reader is reader:
-            try:
-                message = await self._next(socket, reader)
-            except ConnectionClosed as closed:
-                async for event in self._end(reader, closed):
-                    yield event
-                return
-            found = reader.expire(clock()) if message is None else reader.read(message, clock())
-            for event in found:
-                if self._reader is not reader:
-                    return
-                yield event
+    async def _read(
+        self, socket: ClientConnection, reader: ConversationReader, raw: str | bytes
+    ) -> Iterable[RealtimeEvent]:
+        message = typed_object(raw)
+        if message is not None and message["type"] == "ping":
+            await self._answer(socket, message)
+            return ()
+        return reader.read(message, asyncio.get_running_loop().time()) if message is not None else ()
 
     async def _end(
         self, reader: ConversationReader, closed: ConnectionClosed
     ) -> AsyncIterator[RealtimeEvent]:
-        """What there is to say of a socket that is closed; a call that the agent has ended is left to end by itself."""
+        """A call that the agent has ended is left to end by itself."""
         clock = asyncio.get_running_loop().time
         if reader.ends_call:
             while not self._over.is_set() and (deadline := reader.deadline) is not None:
@@ -248,32 +175,14 @@ class ElevenLabsConvai(RealtimeEngine):
                 for event in reader.expire(clock()):
                     yield event
             await self._until_over(CALL_END_S)
-        if self._reader is not reader:
-            return
-        orderly = closed.rcvd is not None and closed.rcvd.code == 1000
-        for event in reader.end(clock(), orderly=orderly):
+        async for event in super()._end(reader, closed):
             yield event
-        yield RealtimeEvent("closed", detail=reader.reason or _close_code(closed))
 
     async def _until_over(self, seconds: float) -> None:
         """Until `close()`, at most so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._over.wait()
-
-    async def _next(self, socket: ClientConnection, reader: ConversationReader) -> Mapping[str, Any] | None:
-        """The next message, pings answered; None when it is time for `expire()`, or for what is no message."""
-        if self._early:
-            return self._early.popleft()
-        try:
-            async with asyncio.timeout_at(reader.deadline):
-                message = parsed(await socket.recv())
-        except TimeoutError:
-            return None
-        if message is not None and message["type"] == "ping":
-            await self._answer(socket, message)
-            return None
-        return message
 
     async def _answer(self, socket: ClientConnection, message: Mapping[str, Any]) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -284,9 +193,6 @@ class ElevenLabsConvai(RealtimeEngine):
                 await socket.send(json.dumps({"type": "pong", "event_id": event_id}))
 
     # -- failures
-
-    def _lost(self, what: str) -> ProviderDisconnected:
-        return ProviderDisconnected(f"{PROVIDER}: {what}", provider=PROVIDER)
 
     def _failure(self, message: Mapping[str, Any]) -> ProviderError:
         """An error in place of the metadata."""
@@ -303,7 +209,7 @@ class ElevenLabsConvai(RealtimeEngine):
 
     def _refused(self, closed: ConnectionClosed) -> ProviderError:
         """A close in place of the metadata."""
-        code = _close_code(closed)
+        code = close_code(closed)
         if code == "1008":
             return ProviderAuthError(
                 f"{PROVIDER} refused the conversation: check ELEVENLABS_API_KEY, agent_id, and that the agent allows what "
@@ -316,7 +222,3 @@ class ElevenLabsConvai(RealtimeEngine):
             provider=PROVIDER,
             vendor_code=code,
         )
-
-
-def _close_code(closed: ConnectionClosed) -> str:
-    return str(closed.rcvd.code) if closed.rcvd is not None else "connection lost"

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from patter.audio.formats import AudioFormat, Encoding
-from patter.providers.vendor_json import json_object
 
 if TYPE_CHECKING:
     from patter.providers.realtime import RealtimeSession
@@ -92,12 +91,6 @@ def tool_result(call_id: str, output: str) -> dict[str, Any]:
 
 
 # -- from the agent
-
-
-def parsed(raw: str | bytes) -> Mapping[str, Any] | None:
-    """A message that has a type; None for anything else."""
-    message = json_object(raw)
-    return message if message is not None and isinstance(message.get("type"), str) else None
 
 
 def number(fields: Mapping[str, Any], name: str) -> int | None:

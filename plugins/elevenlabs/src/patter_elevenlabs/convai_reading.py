@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from patter.providers.hosted_agent import HostedAgentReader, HostedResponse
@@ -68,6 +68,11 @@ class ConversationReader(HostedAgentReader[_Response]):
             "error": self._error,
             "client_error": self._error,
         }
+
+    def end(self, now: float, code: str) -> Iterator[RealtimeEvent]:
+        """See `HostedAgentReader.end`; what the vendor said of the end says more than the code."""
+        for event in super().end(now, code):
+            yield replace(event, detail=self.reason or code) if event.kind == "closed" else event
 
     # -- the agent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from patter.errors import ProviderAuthError, ProviderDisconnected, ProviderError, RateLimitedError
+from patter.providers.vendor_socket import close_code
 from patter.redaction import redact
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ _KEY_WORDS: Final = ("api key", "api_key", "unauthenticated", "permission", "unr
 _QUOTA_WORDS: Final = ("quota", "resource_exhausted", "resource exhausted", "rate limit", "billing")
 #: codes with which a message or a setting is refused
 _REFUSED: Final = (1007, 1008)
-
-
-def close_code(closed: ConnectionClosed) -> str:
-    """How a socket ended, in a word. The reason's text is the vendor's and is not quoted."""
-    return str(closed.rcvd.code) if closed.rcvd is not None else "connection lost"
 
 
 def opening_error(closed: ConnectionClosed, key: str) -> ProviderError:

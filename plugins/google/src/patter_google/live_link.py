@@ -11,8 +11,9 @@ from patter import net
 from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
 from patter.providers.realtime import RealtimeEvent, RealtimeSession
 from patter.providers.vendor_json import json_object
+from patter.providers.vendor_socket import close_code, close_socket
 from patter_google import live_messages as messages
-from patter_google.live_errors import PROVIDER, close_code, opening_error
+from patter_google.live_errors import PROVIDER, opening_error
 from patter_google.live_reading import LiveReader
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE: Final = 4 << 20
 #: the vendor's answers to pings may take 30 s, so that a socket is given up later than others, in s
 PONG_S: Final = 60.0
-#: time for the close handshake, in s
-CLOSE_S: Final = 0.8
 #: a session that is to be resumed is left so long before the vendor would close it, in s
 LEAVE_EARLY_S: Final = 1.5
 #: messages that wait while a session is resumed; audio beyond this is lost
@@ -279,15 +278,8 @@ class LiveLink:
 
     async def _release(self) -> None:
         socket, self._socket = self._socket, None
-        if socket is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await socket.close()
-        except TimeoutError:
-            pass
-        finally:  # also when this is cancelled
-            socket.transport.abort()
+        if socket is not None:
+            await close_socket(socket)
 
 
 def _looked_at(receiving: asyncio.Task[str | bytes]) -> None:

@@ -10,6 +10,7 @@ from patter import net
 from patter.audio.formats import AudioFormat
 from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
 from patter.providers.realtime import RealtimeEvent, RealtimeSession
+from patter.providers.vendor_socket import close_socket
 from patter_openai import realtime_messages as messages
 from patter_openai.realtime_errors import EXPIRED, PROVIDER, close_detail, opening_error
 from patter_openai.realtime_events import EventReader, ServerMessage, parsed
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 #: a response that was called cancelled is over after this, in s, whether or not the server says so
 CANCELLED_S: Final = 1.0
-#: a close that takes longer is none, in s
-_CLOSE_S: Final = 0.8
 
 
 class RealtimeLink:
@@ -144,7 +143,7 @@ class RealtimeLink:
             self._watch_cancelled()
             if self.reader.fatal:
                 self._ended(self.reader.fatal)
-                await self._release()
+                await close_socket(self._socket)
 
     def _watch_cancelled(self) -> None:
         if not self.reader.waits:
@@ -176,14 +175,7 @@ class RealtimeLink:
         """Close the connection, within 1 s. Idempotent."""
         self._closed = True
         self.events.clear()
-        await self._release()
-
-    async def _release(self) -> None:
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._socket.close()
-        except TimeoutError:
-            self._socket.transport.abort()
+        await close_socket(self._socket)
 
 
 def _refusal(text: str | bytes) -> ServerMessage | None:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
 from patter import net
 from patter.audio.formats import MULAW_8K, AudioFormat, Encoding
-from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
-from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
+from patter.errors import ProviderError, ProviderTimeout
+from patter.providers.hosted_engine import HostedEngine
+from patter.providers.vendor_json import typed_object
 from patter.redaction import redact
-from patter_ultravox.messages import call_request, join_url, parsed, tool_result
+from patter_ultravox.messages import call_request, join_url, tool_result
 from patter_ultravox.reading import CallReader
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
-    from websockets.exceptions import ConnectionClosed
 
     from patter.providers.context import ProviderContext
+    from patter.providers.realtime import RealtimeEvent, RealtimeSession
     from patter_ultravox.config import UltravoxConfig
 
 logger = logging.getLogger(__name__)
@@ -30,39 +31,29 @@ logger = logging.getLogger(__name__)
 PROVIDER: Final = "ultravox"
 #: a long piece of uncompressed audio, in bytes
 LONGEST_MESSAGE: Final = 4 << 20
-#: time for the close handshake, in s
-CLOSE_S: Final = 0.8
 
 _LONGEST_ANSWER: Final = 256 * 1024
 _WARMUP_S: Final = 5.0
 
 
-class Ultravox(RealtimeEngine):
-    """One call: made over HTTP, then joined over a WebSocket.
+class Ultravox(HostedEngine[CallReader]):
+    """One call: made over HTTP, then joined over a WebSocket, once.
 
-    The vendor decides about turns and interruptions. It begins to speak when the call is joined, and a call can be
-    joined once, so nothing is joined beforehand; `warmup()` opens the connection over which the call is made.
+    The formats are PCM at the carrier's rate, both ways, unless rates are configured; the vendor has no µ-law on its
+    socket. `warmup()` opens the connection over which the call is made.
     """
 
     def __init__(self, config: UltravoxConfig, context: ProviderContext) -> None:
+        carrier = context.carrier_format or MULAW_8K
+        takes = AudioFormat(Encoding.PCM16, config.input_rate or carrier.rate)
+        gives = AudioFormat(Encoding.PCM16, config.output_rate or carrier.rate)
+        super().__init__(PROVIDER, (takes, gives))
         self._config = config
         self._context = context
-        carrier = context.carrier_format or MULAW_8K
-        self._formats = (
-            AudioFormat(Encoding.PCM16, config.input_rate or carrier.rate),
-            AudioFormat(Encoding.PCM16, config.output_rate or carrier.rate),
-        )
-        self._socket: ClientConnection | None = None
-        self._reader: CallReader | None = None
-        self._ready = False
-        self._closed = False
+        self._resampled = gives.rate != carrier.rate
 
     def __repr__(self) -> str:
         return f"<Ultravox {self._config.model}>"
-
-    def audio_formats(self) -> tuple[AudioFormat, AudioFormat]:
-        """PCM at the carrier's rate, both ways, unless rates are configured; the vendor has no µ-law on its socket."""
-        return self._formats
 
     # -- the session
 
@@ -84,35 +75,13 @@ class Ultravox(RealtimeEngine):
         if response.status in (401, 403):
             raise self._refused(response, b"")
 
-    async def connect(self, session: RealtimeSession) -> None:
-        """Make a call and join it.
-
-        Raises:
-            ProviderAuthError: the key is refused.
-            RateLimitedError: too many calls at once.
-            ProviderTimeout: no call, or no socket, in time.
-            ProviderError: the call was refused; `vendor_code` is the HTTP status.
-        """
-        if self._closed:
-            raise self._lost("the engine was closed before it was connected")
-        if session.patter_decides:
-            logger.warning(
-                "%s decides about interruptions and replies itself; strategies have no effect", PROVIDER
-            )
-        await self._leave()
+    async def _dial(self, session: RealtimeSession) -> ClientConnection:
         url = await self._create(call_request(self._config, session, self._formats))
-        socket = await net.connect_websocket(url, provider=PROVIDER, longest_message=LONGEST_MESSAGE)
-        self._joined(socket)
+        return await net.connect_websocket(url, provider=PROVIDER, longest_message=LONGEST_MESSAGE)
 
-    def _joined(self, socket: ClientConnection) -> None:
-        if self._closed:
-            socket.transport.abort()
-            raise self._lost("the engine was closed while it was connecting")
-        self._socket = socket
+    async def _begin(self, socket: ClientConnection, session: RealtimeSession) -> CallReader:
         now, name = asyncio.get_running_loop().time(), self._context.environment.new_id("response")
-        gives, carrier = self._formats[1], self._context.carrier_format or MULAW_8K
-        self._reader = CallReader(gives, now, name, resampled=gives.rate != carrier.rate)
-        self._ready = True
+        return CallReader(self._formats[1], now, name, resampled=self._resampled)
 
     async def _create(self, body: dict[str, Any]) -> str:
         """Make a call; the address at which it is joined, once, and which therefore is a secret."""
@@ -140,23 +109,6 @@ class Ultravox(RealtimeEngine):
             )
         return joined_at
 
-    async def close(self) -> None:
-        """Hang up. Idempotent."""
-        self._closed = True
-        await self._leave()
-
-    async def _leave(self) -> None:
-        socket, self._socket, self._reader, self._ready = self._socket, None, None, False
-        if socket is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await socket.close()
-        except TimeoutError:
-            pass
-        finally:  # also when this is cancelled
-            socket.transport.abort()
-
     # -- to the vendor
 
     async def send_audio(self, chunk: bytes) -> None:
@@ -164,71 +116,19 @@ class Ultravox(RealtimeEngine):
         if chunk:
             await self._send(chunk)
 
-    async def send_tool_result(self, call_id: str, output: str) -> None:
-        """Answer a tool call, at once: the vendor waits for it, and speaks then."""
-        reader = self._reader
-        if reader is None or call_id not in reader.calls:
-            return
-        del reader.calls[call_id]
-        await self._send(json.dumps(tool_result(call_id, output)))
-
-    async def _send(self, message: str | bytes) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        if self._closed:
-            return
-        socket, reader = self._socket, self._reader
-        if socket is None or reader is None:
-            raise self._lost("connect() it first")
-        try:
-            await socket.send(message)
-        except ConnectionClosed:
-            if self._reader is reader:
-                raise self._lost("the connection is lost") from None
+    def _tool_result(self, call_id: str, output: str) -> Mapping[str, Any]:
+        return tool_result(call_id, output)
 
     # -- from the vendor
 
-    async def receive(self) -> AsyncIterator[RealtimeEvent]:
-        """See `RealtimeEngine.receive`. Raises `ProviderDisconnected` before `connect()`."""
-        from websockets.exceptions import ConnectionClosed
-
-        socket, reader = self._socket, self._reader
-        if self._closed:
-            return
-        if socket is None or reader is None:
-            raise self._lost("connect() it first")
-        ready, self._ready = self._ready, False
-        if ready:
-            yield RealtimeEvent("session_ready")
-        clock = asyncio.get_running_loop().time
-        while self._reader is reader:
-            try:
-                found = await self._next(socket, reader, clock)
-            except ConnectionClosed as closed:
-                if self._reader is not reader:
-                    return
-                for event in reader.end(clock(), orderly=_code(closed) == "1000"):
-                    yield event
-                yield RealtimeEvent("closed", detail=_code(closed))
-                return
-            for event in found:
-                if self._reader is not reader:
-                    return
-                yield event
-
-    async def _next(
-        self, socket: ClientConnection, reader: CallReader, clock: Callable[[], float]
+    async def _read(
+        self, socket: ClientConnection, reader: CallReader, raw: str | bytes
     ) -> Iterable[RealtimeEvent]:
-        """What the next message says, or the passing of time."""
-        try:
-            async with asyncio.timeout_at(reader.deadline):
-                raw = await socket.recv()
-        except TimeoutError:
-            return reader.expire(clock())
+        now = asyncio.get_running_loop().time()
         if isinstance(raw, bytes):
-            return reader.read_audio(raw, clock())
-        message = parsed(raw)
-        return reader.read(message, clock()) if message is not None else ()
+            return reader.read_audio(raw, now)
+        message = typed_object(raw)
+        return reader.read(message, now) if message is not None else ()
 
     # -- HTTP
 
@@ -242,9 +142,6 @@ class Ultravox(RealtimeEngine):
         return self._context.shared.get("ultravox/session", net.session)
 
     # -- failures
-
-    def _lost(self, what: str) -> ProviderDisconnected:
-        return ProviderDisconnected(f"{PROVIDER}: {what}", provider=PROVIDER)
 
     def _refused(self, response: aiohttp.ClientResponse, raw: bytes) -> ProviderError:
         said = redact(raw[:2_000].decode("utf-8", "replace"), [self._config.key])
@@ -262,7 +159,3 @@ def _json(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
-
-
-def _code(closed: ConnectionClosed) -> str:
-    return str(closed.rcvd.code) if closed.rcvd is not None else "connection lost"

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from patter.providers.vendor_json import json_object
-
 if TYPE_CHECKING:
     from patter.audio.formats import AudioFormat
     from patter.providers.llm import ToolSpec
@@ -143,9 +141,3 @@ def join_url(answer: object, *, encrypted: bool) -> str | None:
         return None
     known = ("wss",) if encrypted else ("wss", "ws")
     return url if parts.scheme in known and parts.hostname else None
-
-
-def parsed(raw: str) -> Mapping[str, Any] | None:
-    """A data message, which has a type; None for anything else."""
-    message = json_object(raw)
-    return message if message is not None and isinstance(message.get("type"), str) else None
