@@ -153,6 +153,12 @@ def test_only_the_command_line_loads_the_testing_kit_and_only_when_asked():
     assert shown(one for one in users if room(one.place) != "cli" or not (one.lazy or one.for_types)) == []
 
 
+def test_nothing_that_makes_calls_knows_what_simulators_are_built_of():
+    outside = [one for one in core_imports() if room(one.place) not in ("simulators", "testing")]
+    outside += [one for package in PLUGINS for one in all_imports(package) if "simulator" not in one.place]
+    assert shown(one for one in outside if one.is_within("patter.simulators")) == []
+
+
 def test_metadata_is_read_in_one_module():
     found = [one for package in PACKAGES for one in all_imports(package)]
     assert shown(one for one in found if one.is_within("importlib.metadata")) == []

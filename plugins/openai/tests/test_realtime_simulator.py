@@ -11,13 +11,11 @@ from raw_realtime_client import BEARER, URL, opened, raw
 from simulated_realtime import KEY, served
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from patter.audio.formats import ALAW_8K, MULAW_8K, PCM16_24K
-from patter.audio.g711 import decode
-from patter.testing import tones as patter_tones
+from patter.audio.formats import MULAW_8K
 from patter.testing.memory_network import MemoryNetwork
 from patter.testing.tones import speech_ms
 from patter.testing.virtual_loop import run_virtual
-from patter_openai.realtime_simulator import FunctionCall, RealtimeFaults, Spoken, tones
+from patter_openai.realtime_simulator import FunctionCall, RealtimeFaults, Spoken
 
 VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
 TOOL = {"type": "function", "name": "book", "parameters": {"type": "object", "properties": {}}}
@@ -561,15 +559,3 @@ def test_the_official_client_talks_to_it():
                 assert len(audio) == speech_ms("Hello there.") * 48
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize("audio_format", [MULAW_8K, ALAW_8K, PCM16_24K])
-def test_it_speaks_and_understands_the_tones_of_simulated_calls(audio_format):
-    for number in (0, 12, 56, 57, 200):
-        audio = tones.tone(number, 60, audio_format)
-        assert audio == patter_tones.tone(number, 60, audio_format)
-        pcm = decode(audio[: len(audio) // 3], audio_format.encoding)
-        assert tones.pitch_of(pcm, audio_format.rate) == number % patter_tones.PITCHES
-    assert [tones.speech_ms(text) for text in ("", "a", GREETING)] == [
-        patter_tones.speech_ms(text) for text in ("", "a", GREETING)
-    ]

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from patter.audio.formats import AudioFormat, Encoding
 from patter.providers.context import ProviderContext
 from patter.providers.tts import TTS
+from patter.simulators.tones import speech_ms, tone
 from patter.testing.scene import VoiceFault, scene_of
-from patter.testing.tones import speech_ms, tone
 
 
 class FakeTTS(TTS):
-    """Speaks each text as a tone whose pitch says which synthesis it is; see `patter.testing.tones`.
+    """Speaks each text as a tone whose pitch says which synthesis it is; see `patter.simulators.tones`.
 
     Args:
         context: the surroundings of the call.

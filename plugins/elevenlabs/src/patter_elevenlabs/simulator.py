@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
 
 from aiohttp import web
 
+from patter.simulators.hosted import SimulatedTool, SimulatedTurn
+from patter.simulators.server import SimulatedServer
 from patter_elevenlabs.convai_messages import format_of
 from patter_elevenlabs.simulator_conversation import SimulatedConversation
 from patter_elevenlabs.simulator_terms import (
@@ -25,8 +26,6 @@ from patter_elevenlabs.simulator_terms import (
     OVERRIDES,
     Faults,
     SimulatedAgent,
-    SimulatedTool,
-    SimulatedTurn,
 )
 
 __all__ = [
@@ -42,7 +41,7 @@ __all__ = [
 ]
 
 
-class Simulator:
+class Simulator(SimulatedServer):
     """A server for one test. An async context manager.
 
     Args:
@@ -67,40 +66,25 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(key, host, port)
         self.agent = agent or SimulatedAgent()
         for name in (self.agent.output_format, self.agent.input_format):
             if format_of({"format": name}, "format") is None:
                 raise ValueError(f"the vendor has no audio format {name!r}")
         self.faults = faults or Faults()
         self.voice = voice
-        self.key = key
-        self.host = host
         self.conversations: list[SimulatedConversation] = []
-        self._port = port
         self._signatures: set[str] = set()
-        self._runner: web.AppRunner | None = None
 
-    @property
-    def base_url(self) -> str:
-        """The address for `base_url`, once it listens."""
-        return f"http://{self.host}:{self._port}"
-
-    async def __aenter__(self) -> Self:
+    def _application(self) -> web.Application:
         application = web.Application()
         application.router.add_get("/v1/convai/conversation/get-signed-url", self._sign)
         application.router.add_get("/v1/convai/conversation", self._converse)
-        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self._port)
-        await site.start()
-        self._port = self._port or int(self._runner.addresses[0][1])
-        return self
+        return application
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
+    def _abort(self) -> None:
         for conversation in self.conversations:
             conversation.abort()
-        await self._runner.cleanup()
 
     async def _sign(self, request: web.Request) -> web.Response:
         if request.headers.get("xi-api-key") != self.key:
@@ -109,7 +93,7 @@ class Simulator:
             return web.json_response({"detail": {"status": "not_found"}}, status=404)
         signature = f"cvtkn_{len(self._signatures)}"
         self._signatures.add(signature)
-        url = f"ws://{self.host}:{self._port}/v1/convai/conversation"
+        url = f"ws{self.base_url.removeprefix('http')}/v1/convai/conversation"
         return web.json_response(
             {"signed_url": f"{url}?agent_id={self.agent.agent_id}&conversation_signature={signature}"}
         )
@@ -130,8 +114,7 @@ class Simulator:
             await socket.close(code=1008, message=b"needs authorization")
             return socket
         number = len(self.conversations) + 1
-        goes_wrong = self.faults.times is None or number <= self.faults.times
-        faults = self.faults if goes_wrong else Faults()
+        faults = self.faults.after(number - 1)
         conversation = SimulatedConversation(self.agent, faults, socket, request.transport, f"conv_{number}")
         conversation.voice = self.voice
         conversation.headers = dict(request.headers)

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Coroutine
+import json
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
+from patter.simulators.hosted import TURN_END_S, HostedConversation, SimulatedTool, SimulatedTurn
+from patter.simulators.tones import utterance
 from patter_elevenlabs.convai_messages import format_of
 from patter_elevenlabs.simulator_checks import Refused, caller_audio, overrides, read_message
-from patter_elevenlabs.simulator_connection import SimulatedConnection
-from patter_elevenlabs.simulator_terms import Faults, SimulatedAgent, SimulatedTurn
-from patter_elevenlabs.simulator_voice import SPEECH_MS, Ear, utterance
+from patter_elevenlabs.simulator_terms import Faults, SimulatedAgent
 
-#: silence that ends the caller's turn, in s
-TURN_END_S: Final = 0.4
 #: audio of one message, in ms, and the time between two of them: faster than it plays
 CHUNK_MS: Final = 200
 _CHUNK_S: Final = 0.02
+_BROKEN: Final = (
+    "{",
+    "[]",
+    '{"type": 5}',
+    '{"type": "audio", "audio_event": {"audio_base_64": "?"}}',
+    '{"type": "agent_response", "agent_response_event": []}',
+    "[" * 5000,
+)
 
 
-class SimulatedConversation(SimulatedConnection):
-    """What one client sent and was sent.
+class SimulatedConversation(HostedConversation[Faults]):
+    """What one client sent and was sent; see `HostedConversation`.
 
     Attributes:
-        voice: gives each text the number of the pitch that it is spoken at.
         headers: of the upgrade request.
         initiation: the first message, {} before it or without one.
         changed: what it changed of the agent, by path.
-        received: the client's messages, audio aside, in order.
-        audio: the caller's audio.
         early_audio: how many chunks of it came before the metadata was sent.
-        spoken: the texts that were begun to be spoken.
-        results: of client tools: the result, or None after the time-out.
     """
 
     def __init__(
@@ -45,38 +47,27 @@ class SimulatedConversation(SimulatedConnection):
         transport: asyncio.Transport | None,
         conversation_id: str,
     ) -> None:
-        super().__init__(agent.client_events, faults, socket, transport)
-        self.voice: Callable[[str], int] | None = None
-        self.headers: dict[str, str] = {}
-        self.initiation: dict[str, Any] = {}
-        self.changed: dict[str, Any] = {}
-        self.received: list[dict[str, Any]] = []
-        self.audio = bytearray()
-        self.early_audio = 0
-        self.spoken: list[str] = []
-        self.results: list[str | None] = []
-        self.id = conversation_id
-        self._agent = agent
         gives, takes = (format_of({"": name}, "") for name in (agent.output_format, agent.input_format))
         assert gives is not None
         assert takes is not None
-        self._gives = gives
-        self._ear = Ear(takes)
+        super().__init__(agent.turns, faults, takes, gives)
+        self._socket, self._transport = socket, transport
+        self.headers: dict[str, str] = {}
+        self.initiation: dict[str, Any] = {}
+        self.changed: dict[str, Any] = {}
+        self.early_audio = 0
+        self.id = conversation_id
+        self._agent = agent
+        self._event_id = 0
         self._begun = False
         self._ready = False
-        self._turn = 0
-        self._playing_until = 0.0
         self._active_at = 0.0
-        self._interruptible = True
-        self._speech: asyncio.Task[None] | None = None
-        self._turn_end: asyncio.TimerHandle | None = None
-        self._waiting: dict[str, asyncio.Future[str]] = {}
         self._unanswered: dict[int, float] = {}
 
     async def run(self) -> None:
         """Until either end closes it."""
         try:
-            async for message in self._socket:
+            async for message in self.socket:
                 if message.type is WSMsgType.TEXT:
                     await self._read(message.data)
                 if self.close_code is not None:
@@ -84,9 +75,7 @@ class SimulatedConversation(SimulatedConnection):
         except Refused as refused:
             await self._refuse(refused)
         finally:
-            self._stop()
-            if self.close_code is None:
-                self.close_code = self._socket.close_code or 1006
+            self._ended()
 
     # -- from the client
 
@@ -97,19 +86,18 @@ class SimulatedConversation(SimulatedConnection):
             await self._begin(message)
         if "user_audio_chunk" in message:
             self.early_audio += not self._ready
-            self._hear(caller_audio(message))
+            if self._hear(caller_audio(message)):
+                self._active_at = self._now()
             return
         self.received.append(message)
         kind = message["type"]
         if kind == "pong":
             self._unanswered.pop(message["event_id"], None)
         elif kind == "client_tool_result":
-            waiting = self._waiting.pop(message["tool_call_id"], None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(message["result"])
+            self._answered(message["tool_call_id"], message)
         elif kind == "user_message":
             self._interrupt()
-            self._speaking(self._reply(self._next_turn(), str(message.get("text", ""))))
+            self._speaking(self._reply(self._next_turn(), None))
 
     async def _begin(self, first: dict[str, Any]) -> None:
         faults = self._faults
@@ -117,7 +105,7 @@ class SimulatedConversation(SimulatedConnection):
             self.initiation = first
             self.changed = overrides(first, self._agent, faults)
         if faults.drop == "metadata":
-            await self._drop()
+            await self.drop(faults.drop_code)
             return
         if faults.no_metadata:
             return
@@ -149,46 +137,14 @@ class SimulatedConversation(SimulatedConnection):
 
     # -- the caller
 
-    def _hear(self, chunk: bytes) -> None:
-        self.audio += chunk
-        if not self._ear.hear(chunk):
-            return
-        self._active_at = self._now()
-        if self._ear.loud_ms >= SPEECH_MS:
-            if self._now() < self._playing_until and self._interruptible:
-                self._interrupt()
-            self._await_turn_end()
-
-    def _await_turn_end(self) -> None:
-        if self._turn_end is not None:
-            self._turn_end.cancel()
-        self._turn_end = asyncio.get_running_loop().call_later(TURN_END_S, self._turn_ended)
-
     def _turn_ended(self) -> None:
-        self._turn_end = None
-        if not self._ready:
-            self._await_turn_end()
-            return
-        if self._now() < self._playing_until:  # spoken over what may not be interrupted
-            return
-        turn = self._next_turn()
-        self._speaking(self._reply(turn, turn.heard, aloud=True))
+        if self._ready:
+            super()._turn_ended()
+        else:
+            self._turn_ends_in(TURN_END_S)
 
-    def _next_turn(self) -> SimulatedTurn:
-        turns = self._agent.turns
-        turn = turns[min(self._turn, len(turns) - 1)]
-        self._turn += 1
-        return turn
-
-    def _interrupt(self) -> None:
-        if self._speech is None or self._now() >= self._playing_until:
-            return
-        self._speech.cancel()
-        self._playing_until = self._now()
+    async def _interrupted(self) -> None:
         last = self._event_id
-        self._task(self._interruption(last))
-
-    async def _interruption(self, last: int) -> None:
         await self._event("interruption", "interruption_event", event_id=last)
         text = self.spoken[-1]
         await self._event(
@@ -204,27 +160,13 @@ class SimulatedConversation(SimulatedConnection):
 
     # -- the agent
 
-    async def _greet(self, text: str) -> None:
+    async def _reply(self, turn: SimulatedTurn, heard: str | None) -> None:
         faults = self._faults
-        if faults.cancel_greeting_s is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(faults.cancel_greeting_s, self._interrupt)
-        await self._say(text, drop=faults.drop == "greeting")
-        if faults.drop == "after_greeting":
-            self._task(self._drop_later())
-
-    async def _drop_later(self) -> None:
-        """Whatever is said meanwhile."""
-        await asyncio.sleep(self._faults.drop_after_s)
-        await self._drop()
-
-    async def _reply(self, turn: SimulatedTurn, heard: str, *, aloud: bool = False) -> None:
-        faults = self._faults
-        if aloud and not faults.late_transcript:
+        if heard is not None and not faults.late_transcript:
             await self._transcript(heard)
         if turn.tool is not None:
-            await self._call_tool(turn)
-        if aloud and faults.late_transcript:
+            await self._call_tool(turn.tool)
+        if heard is not None and faults.late_transcript:
             self._task(self._late_transcript(heard))
         await self._say(turn.reply, drop=faults.drop == "reply")
         if turn.ends_call:
@@ -236,7 +178,7 @@ class SimulatedConversation(SimulatedConnection):
                 is_error=False,
                 is_called=True,
             )
-            await self._close(1000)
+            await self.close(1000)
 
     async def _transcript(self, heard: str) -> None:
         await self._event("user_transcript", "user_transcription_event", user_transcript=heard)
@@ -245,29 +187,17 @@ class SimulatedConversation(SimulatedConnection):
         await asyncio.sleep(_CHUNK_S * 1.5)
         await self._transcript(heard)
 
-    async def _call_tool(self, turn: SimulatedTurn) -> None:
-        tool = turn.tool
-        assert tool is not None
-        call_id = f"call_{len(self.results) + len(self._waiting) + 1}"
-        waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[call_id] = waiting
+    async def _call_tool(self, tool: SimulatedTool) -> None:
+        call_id = self._new_call("call_")
         await self._event(
-            "client_tool_call",
-            tool_name=tool.name,
-            tool_call_id=call_id,
-            parameters=dict(tool.parameters),
+            "client_tool_call", tool_name=tool.name, tool_call_id=call_id, parameters=dict(tool.parameters)
         )
-        try:
-            async with asyncio.timeout(tool.timeout_s):
-                self.results.append(await waiting)
-        except TimeoutError:
-            self._waiting.pop(call_id, None)
-            self.results.append(None)
+        await self._result(call_id, tool)
 
     async def _say(self, text: str, *, drop: bool = False) -> None:
         """The text and its audio, faster than it plays."""
         faults, gives = self._faults, self._gives
-        self.spoken.append(text)
+        audio = self._spoken_audio(text)
         self._event_id += 1
         said = self._event_id
         await self._event(
@@ -276,14 +206,12 @@ class SimulatedConversation(SimulatedConnection):
         await self._event("agent_response", "agent_response_event", agent_response=text, event_id=said)
         if faults.silent:
             return
-        number = self.voice(text) if self.voice is not None else len(self.spoken) - 1
-        audio = utterance(number, text, gives)
         step = gives.bytes_for_ms(CHUNK_MS)
         self._playing_until = self._now()
         for start in range(0, len(audio), step):
             if start and start >= len(audio) // 2 > start - step:
                 if drop:
-                    await self._drop()
+                    await self.drop(faults.drop_code)
                     return
                 await asyncio.sleep(faults.stall_s)
             piece = audio[start : start + step]
@@ -305,7 +233,7 @@ class SimulatedConversation(SimulatedConnection):
             await asyncio.sleep(self._agent.ping_s)
             overdue = self._now() - self._agent.pong_s
             if any(sent < overdue for sent in self._unanswered.values()):
-                await self._close(1011)
+                await self.close(1011)
                 return
             await self._ping()
 
@@ -328,14 +256,38 @@ class SimulatedConversation(SimulatedConnection):
         if self._now() >= ends:
             await self._refuse(Refused("max_duration_exceeded", "the longest conversation is over", 1000))
         else:
-            await self._close(1000)
+            await self.close(1000)
 
-    def _speaking(self, speech: Coroutine[Any, Any, None]) -> None:
-        if self._speech is not None:
-            self._speech.cancel()
-        self._speech = self._task(speech)
+    async def _refuse(self, refused: Refused) -> None:
+        if refused.error_type:
+            await self._send(
+                {
+                    "type": "error",
+                    "error_event": {
+                        "code": refused.code,
+                        "error_type": refused.error_type,
+                        "message": str(refused),
+                        "reason": str(refused),
+                    },
+                }
+            )
+        await self.close(refused.code)
 
-    def _stop(self) -> None:
-        if self._turn_end is not None:
-            self._turn_end.cancel()
-        super()._stop()
+    # -- sending
+
+    async def _event(self, kind: str, under: str = "", **fields: Any) -> None:
+        """An event, if the agent is set up to tell it."""
+        if kind not in self._agent.client_events:
+            return
+        if "event_id" not in fields:
+            self._event_id += 1
+            fields["event_id"] = self._event_id
+        await self._send({"type": kind, under or kind: fields})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+        with suppress(ConnectionError):
+            if self._faults.malformed:
+                for broken in _BROKEN:
+                    await self.socket.send_str(broken)
+            await self.socket.send_str(json.dumps(message))

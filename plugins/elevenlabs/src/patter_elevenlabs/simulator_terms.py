@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from patter.simulators.hosted import HostedFaults, SimulatedTurn
 
 #: what an agent may allow a conversation to change
 OVERRIDES: Final = frozenset(
@@ -46,25 +47,6 @@ CLASSIC_EVENTS: Final = CLIENT_EVENTS - {"agent_chat_response_part", "agent_resp
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedTool:
-    """A client tool that the agent calls before it replies; without a result within `timeout_s` it replies anyway."""
-
-    name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    timeout_s: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedTurn:
-    """What the recogniser makes of the caller's turn, and what comes of it; with `ends_call` the agent then hangs up."""
-
-    heard: str = "Hello?"
-    reply: str = "I am fine, thank you. How can I help you today?"
-    tool: SimulatedTool | None = None
-    ends_call: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class SimulatedAgent:
     """The agent's own settings, which a conversation changes only as far as `overrides` allow it.
 
@@ -100,43 +82,23 @@ class SimulatedAgent:
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """How the server departs from what is good for a call.
+class Faults(HostedFaults):
+    """How the server departs from what is good for a call; see `HostedFaults`. `drop` may also be "metadata".
 
     Attributes:
-        times: so many conversations go like that, all by default; in those after them nothing goes wrong.
         disallowed: an override that is not allowed leads to an error, to a close without one, or to nothing.
         refusal: who has no rights is refused with HTTP 403, or with a close of 1008.
         ignore_first_message: the first message that the conversation asks for is not spoken, and nothing in its place.
         metadata_s: time to the metadata, in s.
         no_metadata: it never comes.
         events_before_metadata: a ping and a transcript come before it.
-        silent: no audio at all.
-        malformed: broken messages between the good ones.
-        drop: where the connection is lost.
-        drop_code: the close code of that; None for no close at all.
-        drop_after_s: how long after a greeting was heard a connection is lost that is lost after it, in s.
-        cancel_greeting_s: the first message is interrupted by the server itself after that time, in s.
         late_chunks: pieces of audio that still come after an interruption.
-        late_transcript: the caller's words come after the reply's first audio.
-        stall_s: a pause in the middle of each response's audio, in s.
-        no_close: a close is never answered.
     """
 
-    times: int | None = None
     disallowed: Literal["error", "close", "drop"] = "error"
     refusal: Literal["status", "close"] = "status"
     ignore_first_message: bool = False
     metadata_s: float = 0.0
     no_metadata: bool = False
     events_before_metadata: bool = False
-    silent: bool = False
-    malformed: bool = False
-    drop: Literal["metadata", "greeting", "after_greeting", "reply"] | None = None
-    drop_code: int | None = 1011
-    drop_after_s: float = 0.0
-    cancel_greeting_s: float | None = None
     late_chunks: int = 0
-    late_transcript: bool = False
-    stall_s: float = 0.0
-    no_close: bool = False

@@ -13,10 +13,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from aiohttp import web
 
+from patter.simulators.server import SimulatedServer
 from patter_openai.simulator_checks import PROFILES, BadRequest, Profile, check_request
 from patter_openai.simulator_stream import (
     Faults,
@@ -43,7 +44,7 @@ class SimulatedRequest:
     ended_at: float | None = None
 
 
-class Simulator:
+class Simulator(SimulatedServer):
     """A server for one test. An async context manager.
 
     Args:
@@ -56,6 +57,8 @@ class Simulator:
         port: 0 for any free one.
     """
 
+    path = "/v1"
+
     def __init__(
         self,
         reply: SimulatedReply | Callable[[dict[str, Any]], SimulatedReply] | None = None,
@@ -66,42 +69,24 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(key, host, port)
         self.reply = reply or SimulatedReply()
         self.faults = faults or Faults()
         self.profile: Profile = PROFILES[profile]
-        self.key = key
-        self.host = host
         self.requests: list[SimulatedRequest] = []
         self.connections: set[int] = set()
-        self._port = port
         self._failures = list(self.faults.fail_first)
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def base_url(self) -> str:
-        """The address for `base_url`, once it listens."""
-        return f"http://{self.host}:{self._port}/v1"
 
     @property
     def completions(self) -> list[SimulatedRequest]:
         """The requests for completions, in order."""
         return [request for request in self.requests if request.path == "/v1/chat/completions"]
 
-    async def __aenter__(self) -> Self:
+    def _application(self) -> web.Application:
         application = web.Application(client_max_size=16 * 1024 * 1024)
         application.router.add_get("/v1/models", self._models)
         application.router.add_post("/v1/chat/completions", self._complete)
-        # Without cancellation a lost client would only be noticed at the next chunk.
-        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self._port)
-        await site.start()
-        self._port = self._port or int(self._runner.addresses[0][1])
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
+        return application
 
     # -- requests
 

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
+from patter.simulators.hosted import SimulatedTool, SimulatedTurn
+from patter.simulators.server import SimulatedServer
 from patter_ultravox.simulator_call import SimulatedCall
 from patter_ultravox.simulator_checks import BadCall, check_call
-from patter_ultravox.simulator_terms import Faults, SimulatedTool, SimulatedTurn
+from patter_ultravox.simulator_terms import Faults
 
 __all__ = ["Faults", "SimulatedCall", "SimulatedTool", "SimulatedTurn", "Simulator"]
 
 
-class Simulator:
+class Simulator(SimulatedServer):
     """A server for one test. An async context manager.
 
     Args:
@@ -38,6 +40,8 @@ class Simulator:
         paths: method and path of every request, in order.
     """
 
+    path = "/api"
+
     def __init__(
         self,
         turns: tuple[SimulatedTurn, ...] = (SimulatedTurn(),),
@@ -48,40 +52,25 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(key, host, port)
         self.turns = turns
         self.faults = faults or Faults()
         self.voice = voice
-        self.key = key
-        self.host = host
         self.calls: list[SimulatedCall] = []
         self.paths: list[str] = []
-        self._port = port
-        self._runner: web.AppRunner | None = None
 
-    @property
-    def base_url(self) -> str:
-        """The address for `base_url`, once it listens."""
-        return f"http://{self.host}:{self._port}/api"
-
-    async def __aenter__(self) -> Self:
+    def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._noted])
         application.router.add_get("/api/models", self._models)
         application.router.add_post("/api/calls", self._create)
         application.router.add_get("/api/calls/{id}", self._get)
         application.router.add_delete("/api/calls/{id}", self._delete)
         application.router.add_get("/join/{id}", self._join)
-        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self._port)
-        await site.start()
-        self._port = self._port or int(self._runner.addresses[0][1])
-        return self
+        return application
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
+    def _abort(self) -> None:
         for call in self.calls:
             call.abort()
-        await self._runner.cleanup()
 
     # -- HTTP
 
@@ -100,8 +89,7 @@ class Simulator:
         return web.json_response({"results": [{"name": "ultravox-v0.7"}], "next": None})
 
     async def _create(self, request: web.Request) -> web.Response:
-        goes_wrong = self.faults.times is None or len(self.calls) < self.faults.times
-        faults = self.faults if goes_wrong else Faults()
+        faults = self.faults.after(len(self.calls))
         await asyncio.sleep(faults.create_s)
         if faults.create_status is not None:
             return web.json_response({"detail": "try again"}, status=faults.create_status)

@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
-from patter_ultravox.simulator_line import SimulatedLine
-from patter_ultravox.simulator_terms import Faults, SimulatedTurn
-from patter_ultravox.simulator_voice import SPEECH_MS, Ear, utterance
+from patter.audio.formats import AudioFormat, Encoding
+from patter.simulators.hosted import HostedConversation, SimulatedTool, SimulatedTurn
+from patter_ultravox.simulator_terms import Faults
 
-#: silence that ends the caller's turn, in s
-TURN_END_S: Final = 0.4
 #: audio of one message, in ms
 CHUNK_MS: Final = 100
 _CHUNK_S: Final = 0.01
 _DEFAULT_BUFFER_MS: Final = 60
+_BROKEN: Final = (
+    "{",
+    "[]",
+    '{"type": 5}',
+    '{"type": "transcript", "role": "agent", "text": 7, "final": "yes", "ordinal": "one"}',
+    '{"type": "client_tool_invocation", "toolName": null}',
+    "[" * 5000,
+)
+#: the setting that turns a message on or off
+_SETTINGS: Final = {
+    "pong": "pong",
+    "state": "state",
+    "transcript": "transcript",
+    "client_tool_invocation": "clientToolInvocation",
+    "playback_clear_buffer": "playbackClearBuffer",
+    "call_started": "callStarted",
+    "debug": "debug",
+}
+_OFF_BY_DEFAULT: Final = frozenset({"debug"})
 
 
-class SimulatedCall(SimulatedLine):
-    """What a client asked for, sent and was sent.
+class SimulatedCall(HostedConversation[Faults]):
+    """What a client asked for, sent and was sent; see `HostedConversation`.
 
     Attributes:
-        voice: gives each text the number of the pitch that it is spoken at.
+        faults: how the servers misbehave in it.
         request: the body of the request that made the call.
-        received: the client's data messages, in order.
-        audio: the caller's audio.
-        spoken: the texts that were begun to be spoken.
-        results: of client tools: the result, or None after the time-out.
         end_reason: as the vendor words it; None while the call runs.
     """
 
@@ -38,30 +52,20 @@ class SimulatedCall(SimulatedLine):
         self, call_id: str, request: Mapping[str, Any], turns: tuple[SimulatedTurn, ...], faults: Faults
     ) -> None:
         medium = request["medium"]["serverWebSocket"]
-        super().__init__(medium.get("dataMessages", {}), faults)
-        self.voice: Callable[[str], int] | None = None
+        takes = AudioFormat(Encoding.PCM16, medium["inputSampleRate"])
+        gives = AudioFormat(Encoding.PCM16, medium.get("outputSampleRate", takes.rate))
+        super().__init__(turns, faults, takes, gives)
+        self.faults = faults
         self.id = call_id
         self.request = request
-        self.received: list[dict[str, Any]] = []
-        self.audio = bytearray()
-        self.spoken: list[str] = []
-        self.results: list[str | None] = []
         self.end_reason: str | None = None
-        self._turns = turns
-        self._rate = int(medium.get("outputSampleRate", medium["inputSampleRate"]))
+        self._wanted: Mapping[str, bool] = medium.get("dataMessages", {})
         self._buffer_s = medium.get("clientBufferSizeMs", _DEFAULT_BUFFER_MS) / 1000
-        self._ear = Ear(medium["inputSampleRate"])
         self._made_at = self._now()
         self._joined_at: float | None = None
         self._ended_at: float | None = None
         self._ordinal = -1
-        self._turn = 0
-        self._playing_until = 0.0
-        self._interruptible = True
         self._said: tuple[int, str] = (-1, "")
-        self._speech: asyncio.Task[None] | None = None
-        self._turn_end: asyncio.TimerHandle | None = None
-        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     # -- its life
 
@@ -99,7 +103,7 @@ class SimulatedCall(SimulatedLine):
             async for message in socket:
                 if message.type is WSMsgType.BINARY:
                     if len(message.data) % 2:
-                        await self._close(1007)
+                        await self.close(1007)
                     else:
                         self._hear(message.data)
                 elif message.type is WSMsgType.TEXT:
@@ -107,9 +111,7 @@ class SimulatedCall(SimulatedLine):
                 if self.close_code is not None:
                     break
         finally:
-            self._stop()
-            if self.close_code is None:
-                self.close_code = socket.close_code or 1006
+            self._ended()
             self.end_reason = self.end_reason or "hangup"
             self._ended_at = self._now()
 
@@ -119,7 +121,7 @@ class SimulatedCall(SimulatedLine):
         if greeting is None or self._faults.ignore_greeting:
             self._task(self._listen())
         else:
-            self._speaking(self._greet(greeting))
+            self._speaking(self._first_message(greeting))
 
     async def _listen(self) -> None:
         await self._tell("state", state="listening")
@@ -133,7 +135,7 @@ class SimulatedCall(SimulatedLine):
 
     async def _end(self, reason: str) -> None:
         self.end_reason = reason
-        await self._close(1000)
+        await self.close(1000)
 
     # -- from the client
 
@@ -148,9 +150,7 @@ class SimulatedCall(SimulatedLine):
         if kind == "ping":
             await self._tell("pong", timestamp=message.get("timestamp"))
         elif kind == "client_tool_result":
-            waiting = self._waiting.pop(message.get("invocationId"), None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(message)
+            self._answered(message.get("invocationId"), message)
         elif kind in ("user_text_message", "input_text_message"):
             if message.get("urgency") != "later" and not message.get("deferResponse"):
                 self._interrupt()
@@ -160,38 +160,10 @@ class SimulatedCall(SimulatedLine):
         elif kind != "set_output_medium":
             await self._tell("debug", message=f"unknown type {kind!r}")
 
-    def _hear(self, chunk: bytes) -> None:
-        self.audio += chunk
-        if not self._ear.hear(chunk) or self._ear.loud_ms < SPEECH_MS:
-            return
-        if self._now() < self._playing_until:
-            if not self._interruptible:
-                return
-            self._interrupt()
-        if self._turn_end is not None:
-            self._turn_end.cancel()
-        self._turn_end = asyncio.get_running_loop().call_later(TURN_END_S, self._turn_ended)
-
-    def _turn_ended(self) -> None:
-        self._turn_end = None
-        if self._now() >= self._playing_until:
-            turn = self._next_turn()
-            self._speaking(self._reply(turn, turn.heard))
-
-    def _next_turn(self) -> SimulatedTurn:
-        turn = self._turns[min(self._turn, len(self._turns) - 1)]
-        self._turn += 1
-        return turn
-
     def _interrupt(self) -> None:
-        if self._speech is None or self._now() >= self._playing_until:
-            if self._faults.stray_clears:
-                self._task(self._tell("playback_clear_buffer"))
-            return
-        self._speech.cancel()
-        self._playing_until = self._now()
-        self._interruptible = True
-        self._task(self._interrupted())
+        if self._faults.stray_clears and (self._speech is None or not self._is_playing):
+            self._task(self._tell("playback_clear_buffer"))
+        super()._interrupt()
 
     async def _interrupted(self) -> None:
         await self._tell("playback_clear_buffer")
@@ -201,21 +173,11 @@ class SimulatedCall(SimulatedLine):
 
     # -- the agent
 
-    async def _greet(self, greeting: Mapping[str, Any]) -> None:
-        faults = self._faults
+    async def _first_message(self, greeting: Mapping[str, Any]) -> None:
         await asyncio.sleep(float(str(greeting.get("delay", "0s")).removesuffix("s")))
         self._interruptible = not greeting.get("uninterruptible", False)
-        if faults.cancel_greeting_s is not None:
-            asyncio.get_running_loop().call_later(faults.cancel_greeting_s, self._interrupt)
-        await self._say(str(greeting.get("text", "Hello.")), drop=faults.drop == "greeting")
+        await self._greet(str(greeting.get("text", "Hello.")))
         self._interruptible = True
-        if faults.drop == "after_greeting":
-            self._task(self._drop_later())
-
-    async def _drop_later(self) -> None:
-        """Whatever is said meanwhile."""
-        await asyncio.sleep(self._faults.drop_after_s)
-        await self._drop()
 
     async def _reply(self, turn: SimulatedTurn, heard: str | None) -> None:
         faults = self._faults
@@ -227,7 +189,7 @@ class SimulatedCall(SimulatedLine):
                 self._task(self._late_transcript(hearing, heard))
             else:
                 await self._transcript("user", hearing, text=heard, final=True)
-        if turn.tool is not None and await self._call_tool(turn) == "hang-up":
+        if turn.tool is not None and await self._call_tool(turn.tool) == "hang-up":
             await self._end("agent_hangup")
             return
         await self._say(turn.reply, drop=faults.drop == "reply")
@@ -243,41 +205,28 @@ class SimulatedCall(SimulatedLine):
             await self._say(farewell)
         await self._end("hangup")
 
-    async def _call_tool(self, turn: SimulatedTurn) -> str:
+    async def _call_tool(self, tool: SimulatedTool) -> str:
         """How the result wants the call to go on."""
-        tool = turn.tool
-        assert tool is not None
-        invocation = f"invocation-{len(self.results) + len(self._waiting) + 1}"
-        waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[invocation] = waiting
+        invocation = self._new_call("invocation-")
         await self._tell(
             "client_tool_invocation",
             toolName=tool.name,
             invocationId=invocation,
             parameters=dict(tool.parameters),
         )
-        try:
-            async with asyncio.timeout(tool.timeout_s):
-                result = await waiting
-        except TimeoutError:
-            self._waiting.pop(invocation, None)
-            self.results.append(None)
-            return "tool-response"
-        self.results.append(str(result.get("result")))
+        result = await self._result(invocation, tool)
         return str(result.get("responseType", "tool-response"))
 
     async def _say(self, text: str, *, drop: bool = False) -> None:
         """The text and its audio, as far ahead of the listener as the client's buffer allows."""
         faults = self._faults
-        self.spoken.append(text)
+        audio = self._spoken_audio(text) if not faults.silent else b""
         self._ordinal += 1
         ordinal = self._ordinal
         self._said = (ordinal, text)
         await self._tell("state", state="speaking")
         words = text.split(" ")
-        number = self.voice(text) if self.voice is not None else len(self.spoken) - 1
-        audio = utterance(number, text, self._rate) if not faults.silent else b""
-        step = self._rate * CHUNK_MS // 1000 * 2
+        step = self._gives.bytes_for_ms(CHUNK_MS)
         self._playing_until = self._now()
         chunks = [audio[start : start + step] for start in range(0, len(audio), step)]
         for number, word in enumerate(words):
@@ -285,10 +234,12 @@ class SimulatedCall(SimulatedLine):
         for number, chunk in enumerate(chunks):
             if number and number == (len(chunks) + 1) // 2:
                 if drop:
-                    await self._drop()
+                    await self.drop(faults.drop_code)
                     return
                 await asyncio.sleep(faults.stall_s)
-            self._playing_until = max(self._playing_until, self._now()) + len(chunk) / 2 / self._rate
+            self._playing_until = (
+                max(self._playing_until, self._now()) + self._gives.duration_ms(len(chunk)) / 1000
+            )
             await self._play(chunk)
             await asyncio.sleep(max(_CHUNK_S, self._playing_until - self._now() - self._buffer_s))
         await self._transcript("agent", ordinal, text=text, final=True)
@@ -309,12 +260,21 @@ class SimulatedCall(SimulatedLine):
             "transcript", role=role, medium="voice", text=text, delta=delta, final=final, ordinal=ordinal
         )
 
-    def _speaking(self, speech: Coroutine[Any, Any, None]) -> None:
-        if self._speech is not None:
-            self._speech.cancel()
-        self._speech = self._task(speech)
+    async def _tell(self, kind: str, **fields: Any) -> None:
+        """A data message, if the call asked for it."""
+        if not self._wanted.get(_SETTINGS[kind], kind not in _OFF_BY_DEFAULT):
+            return
+        message = {"type": kind, **fields}
+        self.sent.append(message)
+        with suppress(ConnectionError):
+            if self._faults.malformed:
+                for broken in _BROKEN:
+                    await self.socket.send_str(broken)
+            await self.socket.send_str(json.dumps(message))
 
-    def _stop(self) -> None:
-        if self._turn_end is not None:
-            self._turn_end.cancel()
-        super()._stop()
+    async def _play(self, audio: bytes) -> None:
+        with suppress(ConnectionError):
+            if self._faults.split_audio:
+                await self.socket.send_bytes(audio[:33])
+                audio = audio[33:]
+            await self.socket.send_bytes(audio)

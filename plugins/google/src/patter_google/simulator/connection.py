@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import WSMsgType, web
 
+from patter.audio.formats import AudioFormat
+from patter.simulators.hosted import TURN_END_S
+from patter.simulators.tones import SPEECH_MS, Ear
 from patter_google.simulator.checks import BadMessage, camel_case, member_of
 from patter_google.simulator.model import SimulatedModel
 from patter_google.simulator.speech import SimulatedSpeech
 from patter_google.simulator.terms import Faults
-from patter_google.simulator.voice import SPEECH_MS, BadAudio, Ear, samples_of
+from patter_google.simulator.voice import BadAudio, samples_of
 
 if TYPE_CHECKING:
     from patter_google.simulator.server import Simulator
 
-#: silence that ends the caller's turn unless another one is asked for, in s
-TURN_END_S: Final = 0.4
 _QUOTES: Final = '"'
 
 
@@ -54,7 +55,6 @@ class SimulatedConnection(SimulatedSpeech):
         self._terms = simulator.terms
         self._late_playback = simulator.terms.late_playback
         self._ear = Ear()
-        self._turn_end: asyncio.TimerHandle | None = None
         self._talked = False
         self._activity = False
         self._heard_any = False
@@ -62,7 +62,7 @@ class SimulatedConnection(SimulatedSpeech):
     async def run(self) -> None:
         """Until either end closes it."""
         try:
-            async for message in self._socket:
+            async for message in self.socket:
                 if message.type is WSMsgType.PING:
                     self._task(self._pong(message.data))
                 elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -70,15 +70,13 @@ class SimulatedConnection(SimulatedSpeech):
                 if self.close_code is not None:
                     break
         finally:
-            self._stop()
-            if self.close_code is None:
-                self.close_code = self._socket.close_code or 1006
+            self._ended()
             if self.model.connection is self:
                 self.model.connection = None
 
     async def _pong(self, data: bytes) -> None:
         await asyncio.sleep(self._faults.pong_s)
-        await self._socket.pong(data)
+        await self.socket.pong(data)
 
     async def _read(self, raw: str | bytes) -> None:
         try:
@@ -238,9 +236,9 @@ class SimulatedConnection(SimulatedSpeech):
             self._activity = False
             self._speaking(self._reply(self.model.next_turn(), told=self._heard_any))
         elif "audio" in body:
-            pcm, rate = samples_of(body["audio"])
+            pcm, audio_format = samples_of(body["audio"])
             if self._activity or not disabled:
-                self._hear(pcm, rate)
+                self._hear(pcm, audio_format)
 
     def _asked(self, text: str) -> None:
         """A model that does as it is told: text in quotation marks is said as it stands."""
@@ -251,9 +249,9 @@ class SimulatedConnection(SimulatedSpeech):
         else:
             self._speaking(self._reply(self.model.next_turn(), told=False))
 
-    def _hear(self, pcm: bytes, rate: int) -> None:
+    def _hear(self, pcm: bytes, audio_format: AudioFormat) -> None:
         self.model.audio += pcm
-        if not self._ear.hear(pcm, rate) or self._ear.loud_ms < SPEECH_MS:
+        if not self._ear.hear(pcm, audio_format) or self._ear.loud_ms < SPEECH_MS:
             return
         if self._activity:
             if not self._heard_any:
@@ -264,13 +262,10 @@ class SimulatedConnection(SimulatedSpeech):
             if not self._interrupts:
                 return
             self._interrupt()
-        if self._turn_end is not None:
-            self._turn_end.cancel()
-        pause_s = self._detection.get("silenceDurationMs", TURN_END_S * 1000) / 1000
-        self._turn_end = asyncio.get_running_loop().call_later(pause_s, self._turn_ended)
+        self._turn_ends_in(self._detection.get("silenceDurationMs", TURN_END_S * 1000) / 1000)
 
     def _turn_ended(self) -> None:
-        self._turn_end = None
+        super()._turn_ended()
         if not self.is_speaking:
             self._speaking(self._reply(self.model.next_turn(), told=False))
 
@@ -284,8 +279,3 @@ class SimulatedConnection(SimulatedSpeech):
             self._calls.discard(call_id)
         if not self._calls:
             self._all_results.set()
-
-    def _stop(self) -> None:
-        if self._turn_end is not None:
-            self._turn_end.cancel()
-        super()._stop()

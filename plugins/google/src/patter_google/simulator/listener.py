@@ -6,17 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from patter.simulators.hosted import SMALL_TALK
 from patter_google.simulator.server import Simulator
 from patter_google.simulator.terms import SimulatedTurn
 
-#: more turns than anybody has patience for; the last one stays
-_TURNS: Final = tuple(
-    SimulatedTurn(
-        f"(speech {number})",
-        f"I heard (speech {number}). I am a simulator: I speak in tones and know no words.",
-    )
-    for number in range(1, 101)
-)
+_TURNS: Final = tuple(SimulatedTurn(*one) for one in SMALL_TALK)
 
 
 @asynccontextmanager

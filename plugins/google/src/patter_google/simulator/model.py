@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from patter.simulators.tones import utterance
 from patter_google.simulator.terms import SimulatedTurn
-from patter_google.simulator.voice import utterance
+from patter_google.simulator.voice import GIVES
 
 if TYPE_CHECKING:
     from patter_google.simulator.connection import SimulatedConnection
@@ -50,7 +51,7 @@ class SimulatedModel:
         """The text's audio; it is one that was begun to be spoken now."""
         number = len(self.spoken) if self._voice is None else self._voice(text)
         self.spoken.append(text)
-        return utterance(number, text)
+        return utterance(number, text, GIVES)
 
     def next_words(self) -> str:
         """What is understood of the turn that comes next."""

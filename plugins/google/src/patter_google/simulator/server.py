@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final
 
 from aiohttp import web
 
+from patter.simulators.server import SimulatedServer
 from patter_google.simulator.connection import SimulatedConnection
 from patter_google.simulator.model import SimulatedModel
 from patter_google.simulator.terms import Faults, SimulatedTurn, Terms
@@ -15,7 +16,7 @@ from patter_google.simulator.terms import Faults, SimulatedTurn, Terms
 _SERVICE: Final = "google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent"
 
 
-class Simulator:
+class Simulator(SimulatedServer):
     """A server for one test. An async context manager.
 
     Args:
@@ -42,40 +43,25 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(key, host, port)
         self.turns = turns
         self.faults = faults or Faults()
         self.terms = terms or Terms()
         self.voice = voice
-        self.key = key
-        self.host = host
         self.connections: list[SimulatedConnection] = []
         #: the session of each handle
         self.handles: dict[str, SimulatedModel] = {}
-        self._port = port
         self._suffered = 0
-        self._runner: web.AppRunner | None = None
 
-    @property
-    def base_url(self) -> str:
-        """The address for `base_url`, once it listens."""
-        return f"http://{self.host}:{self._port}"
-
-    async def __aenter__(self) -> Self:
+    def _application(self) -> web.Application:
         application = web.Application()
         for version in ("v1", "v1beta", "v1alpha"):
             application.router.add_get(f"/ws/{_SERVICE.format(version=version)}", self._converse)
-        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self._port)
-        await site.start()
-        self._port = self._port or int(self._runner.addresses[0][1])
-        return self
+        return application
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
+    def _abort(self) -> None:
         for connection in self.connections:
             connection.abort()
-        await self._runner.cleanup()
 
     def _next_faults(self) -> Faults:
         times = self.faults.times

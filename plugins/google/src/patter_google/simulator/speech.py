@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from patter.simulators.connection import SimulatedConnection
+from patter.simulators.tones import speech_ms
 from patter_google.simulator.model import SimulatedModel
 from patter_google.simulator.terms import Faults, SimulatedTool, SimulatedTurn
-from patter_google.simulator.voice import RATE, utterance
+from patter_google.simulator.voice import GIVES
 
 #: audio is sent in parts of so many bytes, in turn; some cut a sample in half
 _PART_BYTES: Final = (4_801, 2_400, 9_599, 4_800)
@@ -32,11 +34,10 @@ _BROKEN: Final = (
 )
 
 
-class SimulatedSpeech:
-    """The sending side of one connection.
+class SimulatedSpeech(SimulatedConnection):
+    """The sending side of one connection; see `patter.simulators.connection.SimulatedConnection`.
 
     Attributes:
-        sent: the server's messages, in order.
         acknowledged: whether the settings were.
     """
 
@@ -47,17 +48,12 @@ class SimulatedSpeech:
         faults: Faults,
         model: SimulatedModel,
     ) -> None:
-        self.sent: list[dict[str, Any]] = []
+        super().__init__(socket, transport)
         self.acknowledged = False
-        self.close_code: int | None = None
         self.model = model
-        self._socket = socket
-        self._transport = transport
         self._faults = faults
         self._gives_handles = False
         self._late_playback = True
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._speech: asyncio.Task[None] | None = None
         self._runs = False
         self._calls: set[str] = set()
         self._all_results = asyncio.Event()
@@ -72,23 +68,10 @@ class SimulatedSpeech:
 
     # -- the socket
 
-    def abort(self) -> None:
-        """Lose the connection without a close."""
-        self._stop()
-        if self.close_code is None:
-            self.close_code = 1006
-        if self._transport is not None:
-            self._transport.abort()
-
     async def close(self, code: int, reason: str = "") -> None:
-        """Close it with a reason, which is cut as the protocol wants."""
-        self.close_code = code
+        """The session is free for another connection."""
         self.model.connection = None
-        await self._socket.close(code=code, message=reason.encode()[:123])
-
-    def _stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+        await super().close(code, reason)
 
     async def tell(self, message: dict[str, Any]) -> None:
         """A message: JSON in a binary frame."""
@@ -96,30 +79,18 @@ class SimulatedSpeech:
         with suppress(ConnectionError):
             if self._faults.malformed:
                 for broken in _BROKEN:
-                    await self._socket.send_bytes(broken)
-            await self._socket.send_bytes(json.dumps(message).encode())
+                    await self.socket.send_bytes(broken)
+            await self.socket.send_bytes(json.dumps(message).encode())
 
     async def _content(self, **fields: Any) -> None:
         await self.tell({"serverContent": fields})
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
-
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     # -- the model
 
     def _speaking(self, speech: Coroutine[Any, Any, None]) -> None:
-        if self._speech is not None:
-            self._speech.cancel()
         self._runs = True
         self._all_results.clear()
-        self._speech = self._task(speech)
+        super()._speaking(speech)
 
     def _interrupt(self) -> None:
         if self._speech is None or not self._runs:
@@ -183,7 +154,7 @@ class SimulatedSpeech:
         self.model.history.append(("model", text))
         if not self._faults.no_generation_complete:
             await self._content(generationComplete=True)
-        plays_s = len(utterance(0, text)) / 2 / RATE if self._late_playback else 0.0
+        plays_s = speech_ms(text) / 1000 if self._late_playback else 0.0
         await asyncio.sleep(max(0.0, begun + plays_s - self._now()))
         await self.tell({"serverContent": {"turnComplete": True}, "usageMetadata": self._usage(text)})
         self._runs = False
@@ -228,12 +199,7 @@ class SimulatedSpeech:
 
     async def _drop(self) -> None:
         self.model.connection = None
-        if self._faults.drop_code is None:
-            self.close_code = 1006
-            if self._transport is not None:
-                self._transport.abort()
-        else:
-            await self.close(self._faults.drop_code, "Internal error encountered.")
+        await self.drop(self._faults.drop_code, "Internal error encountered.")
 
     def _usage(self, text: str) -> Mapping[str, Any]:
         """The context is counted again in each turn."""
@@ -253,7 +219,7 @@ class SimulatedSpeech:
 
 def _inline(audio: bytes) -> dict[str, Any]:
     data = base64.b64encode(audio).decode()
-    return {"inlineData": {"mimeType": f"audio/pcm;rate={RATE}", "data": data}}
+    return {"inlineData": {"mimeType": f"audio/pcm;rate={GIVES.rate}", "data": data}}
 
 
 def _cut(audio: bytes) -> list[bytes]:

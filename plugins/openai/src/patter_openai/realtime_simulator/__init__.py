@@ -3,7 +3,7 @@
     async with RealtimeSimulator(faults=RealtimeFaults(cancels=1)) as simulator:
         config = OpenAIRealtimeConfig(base_url=simulator.base_url, api_key=simulator.key)
 
-It checks the client's messages as the vendor does, finds speech by its energy, speaks in tones (`patter.testing.tones`)
+It checks the client's messages as the vendor does, finds speech by its energy, speaks in tones (`patter.simulators.tones`)
 and faster than real time. For tests of this plugin and of applications; nothing in the plugin imports it.
 """
 

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from patter.audio.formats import AudioFormat
 from patter.audio.g711 import decode
-from patter_openai.realtime_simulator.tones import FRAME_MS, pitch_of
+from patter.simulators.tones import FRAME_MS, SILENCE, is_loud, pitch_of
 
-#: mean magnitude of a frame that counts as speech, at a threshold of 0.5
-_LOUD: Final = 300.0
 #: speech has begun after so many loud frames
 _FRAMES: Final = 2
 #: the silence that ends a turn of which semantic detection knows the meaning, in ms
@@ -65,7 +61,7 @@ class InputBuffer:
 
     def _frame(self, pcm: Any, rate: int, detection: Mapping[str, Any] | None) -> list[Edge]:
         threshold = float(detection.get("threshold", 0.5)) if detection else 0.5
-        loud = float(np.abs(pcm.astype(np.float64)).mean()) > _LOUD * threshold / 0.5
+        loud = is_loud(pcm, SILENCE * threshold / 0.5)
         before_ms, self.total_ms = self.total_ms, self.total_ms + FRAME_MS
         if loud:
             self._note(pitch_of(pcm, rate))
@@ -85,8 +81,8 @@ class InputBuffer:
         self.speaking = False
         return [Edge("stopped", int(self.total_ms))]
 
-    def _note(self, pitch: int) -> None:
-        if not self.pitches or self.pitches[-1] != pitch:
+    def _note(self, pitch: int | None) -> None:
+        if pitch is not None and self.pitches[-1:] != [pitch]:
             self.pitches.append(pitch)
 
     def take(self) -> list[int]:

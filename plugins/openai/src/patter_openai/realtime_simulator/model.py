@@ -68,7 +68,7 @@ class Voice:
     spoken: list[str] = field(default_factory=list)
 
     def begin(self, text: str) -> int:
-        """Note a text; returns its number, whose pitch it is spoken at (`patter.testing.tones`)."""
+        """Note a text; returns its number, whose pitch it is spoken at (`patter.simulators.tones`)."""
         self.spoken.append(text)
         return len(self.spoken) - 1
 

@@ -6,9 +6,9 @@ import asyncio
 import base64
 from typing import TYPE_CHECKING, Any, Literal
 
+from patter.simulators.tones import speech_ms, tone
 from patter_openai.realtime_simulator.conversation import Item, Usage, spoken_usage
 from patter_openai.realtime_simulator.model import FunctionCall, Spoken
-from patter_openai.realtime_simulator.tones import speech_ms, tone
 
 if TYPE_CHECKING:
     from patter_openai.realtime_simulator.session import SimulatedSession

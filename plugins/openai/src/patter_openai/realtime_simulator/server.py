@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from typing import Final
 
 from aiohttp import WSMsgType, web
 
 from patter.environment import Environment, SystemClock
+from patter.simulators.server import SimulatedServer
 from patter_openai.realtime_simulator.faults import RealtimeFaults
 from patter_openai.realtime_simulator.model import Model, Voice, repeat, tones_heard
 from patter_openai.realtime_simulator.responses import Fate
@@ -19,13 +20,13 @@ from patter_openai.realtime_simulator.wire import Ending
 _LONGEST_MESSAGE: Final = 16 * 1024 * 1024
 
 
-class RealtimeSimulator:
+class RealtimeSimulator(SimulatedServer):
     """A server for one test. An async context manager.
 
     Args:
         model: what is answered, where a request does not quote the exact text; by default the caller's words.
         faults: how the server misbehaves; may be changed between connections.
-        voice: gives each text the number whose pitch it is spoken at (`patter.testing.tones`).
+        voice: gives each text the number whose pitch it is spoken at (`patter.simulators.tones`).
         understand: what is made of the pitches in the caller's audio.
         key: what the bearer token must be.
         speed: how many times faster than real time audio is made.
@@ -39,6 +40,8 @@ class RealtimeSimulator:
         sessions: the connections that were accepted, in order.
         refused: the HTTP status of those that were not.
     """
+
+    path = "/v1"
 
     def __init__(  # noqa: PLR0913 - each is one property of the server
         self,
@@ -55,44 +58,29 @@ class RealtimeSimulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(key, host, port)
         self.model = model
         self.faults = faults or RealtimeFaults()
         self.voice = voice or Voice().begin
         self.understand = understand
-        self.key = key
         self.speed = speed
         self.delta_ms = delta_ms
         self.response_delay_s = response_delay_s
-        self.host = host
         self.sessions: list[SimulatedSession] = []
         self.refused: list[int] = []
         environment = Environment.seeded(seed, SystemClock())
         self.random = environment.random
         self.wall = environment.clock.wall
-        self._port = port
         self._fates = 0
-        self._runner: web.AppRunner | None = None
 
-    @property
-    def base_url(self) -> str:
-        """The address for `base_url`, once it listens."""
-        return f"http://{self.host}:{self._port}/v1"
-
-    async def __aenter__(self) -> Self:
+    def _application(self) -> web.Application:
         application = web.Application()
         application.router.add_get("/v1/realtime", self._connect)
-        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self._port)
-        await site.start()
-        self._port = self._port or int(self._runner.addresses[0][1])
-        return self
+        return application
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
+    def _abort(self) -> None:
         for session in self.sessions:
             session.end(Ending(None))
-        await self._runner.cleanup()
 
     def next_fate(self) -> Fate:
         """How the next response of the whole server ends."""
