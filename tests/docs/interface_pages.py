@@ -13,6 +13,7 @@ from code_pages import described, heading
 from markup import first_paragraph, prose
 
 import patter.providers
+import patter.simulators
 from patter import net
 from patter.audio import formats
 from patter.plugins.configuration import ProviderConfig
@@ -47,8 +48,13 @@ def kinds() -> list[ModuleType]:
 
 def shared() -> list[ModuleType]:
     """The modules that serve plugins of several kinds."""
-    found = [one.name for one in pkgutil.iter_modules(patter.providers.__path__) if one.name not in KINDS]
-    return [*(importlib.import_module(f"patter.providers.{name}") for name in found), formats, net]
+    return [*_modules(patter.providers, *KINDS), formats, net, *_modules(patter.simulators)]
+
+
+def _modules(package: ModuleType, *without: str) -> Iterator[ModuleType]:
+    for found in pkgutil.iter_modules(package.__path__):
+        if found.name not in without:
+            yield importlib.import_module(f"{package.__name__}.{found.name}")
 
 
 def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
