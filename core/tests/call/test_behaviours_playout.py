@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_stopping_resolves_every_mark_and_ends_the_sending(
     # at once, and in the next step nothing more is handed out
     assert playout.waiting_marks == 0
     assert playout.step(call.t) == []
-    assert playout.due_at(call.t) is None
+    assert playout.due_at(call.t) == inf
     # again, or with none pending: harmless
     for again in (stop, interrupt, clean_up):
         again(call)

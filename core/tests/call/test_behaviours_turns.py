@@ -9,8 +9,7 @@ import pytest
 from patter.audio.formats import AudioFormat, Encoding
 from patter.call.heard import heard_text
 from patter.call.playout import SpokenSentence
-from patter.call.session_state import SessionSettings
-from patter.call.types import TurnReport
+from patter.call.session_state import SessionSettings, TurnEnd
 from patter.providers.tts import WordTime
 from patter.testing.machine_driver import MachineDriver
 from patter.testing.simulation.draw import draw
@@ -34,7 +33,7 @@ def test_after_an_interruption_everything_holds_the_heard_prefix() -> None:
     (line,) = (line for line in call.machine.conversation.transcript if line.role == "assistant")
     assert (line.text, line.interrupted) == (heard, True)
     ((_, report),) = call.log.named("turn_ended")
-    assert isinstance(report, TurnReport)
+    assert isinstance(report, TurnEnd)
     assert (report.text, report.interrupted) == (heard, True)
     assert call.machine.conversation.messages()[-1].content == heard
 

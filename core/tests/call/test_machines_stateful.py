@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -117,7 +119,7 @@ class PlayoutMachine(RuleBasedStateMachine):
         assert heard >= self.heard
         assert self.playout.turn is None
         assert self.playout.step(self.t + 5.0) == []
-        assert self.playout.due_at(self.t) is None
+        assert self.playout.due_at(self.t) == inf
         assert self.playout.waiting_marks == 0
         self.handed_out = []
         self.buffered_until = self.t
@@ -202,7 +204,7 @@ class BargeInMachine(RuleBasedStateMachine):
         self.sent_at = None
         self.pending_since = None
         assert not self.machine.pending
-        assert self.machine.deadline(self.t) is None
+        assert self.machine.deadline(self.t) == inf
 
     @rule()
     def speech_starts(self) -> None:
@@ -221,7 +223,7 @@ class BargeInMachine(RuleBasedStateMachine):
         until = self.t + seconds
         for _ in range(200):
             due = self.machine.deadline(self.t)
-            if due is None or due > until:
+            if due > until:
                 break
             self.t = max(self.t, due)
             self._take(self.machine.time_passed(self.t))

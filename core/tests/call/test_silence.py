@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from patter.call.barge_in import BargeInSettings
-from patter.call.session_state import SessionSettings, State
+from patter.call.session_state import SessionSettings, State, TurnEnd
 from patter.call.silence import AWAY_S, Silence
-from patter.call.types import INTERRUPTED, TurnReport
+from patter.call.types import INTERRUPTED
 from patter.providers.carrier import CallStatus
 from patter.testing.machine_driver import MachineDriver, Replies
 
@@ -202,8 +204,8 @@ def test_a_call_that_is_ending_is_not_idle() -> None:
     assert call.machine.state is State.ENDED
 
 
-def reports(call: MachineDriver) -> list[TurnReport]:
-    return [report for _, report in call.log.named("turn_ended") if isinstance(report, TurnReport)]
+def reports(call: MachineDriver) -> list[TurnEnd]:
+    return [report for _, report in call.log.named("turn_ended") if isinstance(report, TurnEnd)]
 
 
 @pytest.mark.behaviour("TN-09")
@@ -234,7 +236,7 @@ def test_a_turn_of_which_nothing_was_heard_is_reported_and_is_in_no_history() ->
         texts = [message.content for message in (*conversation.history, *conversation.messages())]
         texts += [line.text for line in conversation.transcript]
         assert not any("interrupted" in text for text in texts)
-        assert not any("interrupted" in report.heard_text for report in reports(one))
+        assert not any("interrupted" in report.report().heard_text for report in reports(one))
 
 
 class SilenceMachine(RuleBasedStateMachine):
@@ -281,7 +283,7 @@ class SilenceMachine(RuleBasedStateMachine):
         self.t += seconds
 
     @rule()
-    @precondition(lambda self: self.silence.deadline is not None and self.t >= self.silence.deadline)
+    @precondition(lambda self: self.t >= self.silence.deadline)
     def it_is_due(self) -> None:
         idle = self.t - (self.idle_from if self.idle_from is not None else self.t)
         step = self.silence.step(self.t)
@@ -299,11 +301,11 @@ class SilenceMachine(RuleBasedStateMachine):
             return
         due = self.silence.deadline
         if self.occupied:
-            assert due is None
+            assert due == inf
         waits = [wait for wait in (self.hangup_s, None if self.asked else self.prompt_s) if wait is not None]
         if self.idle_from is not None:
-            assert due == (self.idle_from + min(waits) if waits else None)
-        if due is None or self.t < due:
+            assert due == (self.idle_from + min(waits) if waits else inf)
+        if self.t < due:
             assert self.silence.step(self.t) is None
 
     @invariant()

@@ -83,10 +83,6 @@ class AgentTurns:
         self._playout.end(number)
         return True
 
-    def is_heard(self, t: float) -> bool:
-        """Whether there is a turn and it was heard to its end."""
-        return self.current is not None and self.current.made and self._playout.finished(t)
-
     def give_up(self, t: float, ms_of_call: Callable[[float], float]) -> tuple[Action, ...]:
         """Stop making and playing the current turn; see `close`."""
         assert self.current is not None
@@ -118,7 +114,7 @@ class AgentTurns:
         began = t if reply.first_audio_at is None else reply.first_audio_at
         self._conversation.agent(reply.reply, rounds, ms_of_call(began), interrupted=interrupted)
         heard_ms = (heard - start) * 1000 / rate if heard > start else 0.0
-        ended = Emit("turn_ended", reply.report(text, heard_ms, interrupted=interrupted))
+        ended = Emit("turn_ended", reply.ended(text, heard_ms, interrupted=interrupted))
         if reply.first_audio_at is None:
             return (ended,)
         return Emit("agent_speech_ended", reply.reply), _WANT_NO_INTERIMS, ended

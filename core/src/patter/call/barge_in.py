@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 from patter.call.types import BargeInOutcome
@@ -197,7 +198,7 @@ class BargeIn:
 
     def time_passed(self, t: float) -> Interruption | None:
         """Look at the clock: speech at the gate's opening, ticks, the confirmation time."""
-        if self.gate_open(t) and not self._gate_seen:
+        if not self._gate_seen and self.gate_open(t):
             self._gate_seen = True
             if self._pending is None and self.settings.has_vad and self._speaking(t):
                 return self._speech_past_gate(t, t)
@@ -228,15 +229,15 @@ class BargeIn:
             silent_since = max(heard_last + SILENT_AFTER_INTERIM_S, pending.since)
         return min(cap, (pending.since if silent_since is None else silent_since) + self.settings.confirm_s)
 
-    def deadline(self, t: float) -> float | None:
-        """When `time_passed` may next have something new."""
+    def deadline(self, t: float) -> float:
+        """When `time_passed` may next have something new; infinity for never."""
         pending = self._pending
         if pending is not None:
             expiry = self._expiry(pending, t)
             return min(expiry, pending.next_tick) if self._speaking(t) else expiry
         if self.first_audio is not None and not self._gate_seen:
             return self.first_audio + self.settings.gate_s
-        return None
+        return inf
 
     # -- deciding
 

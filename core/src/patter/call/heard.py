@@ -24,12 +24,12 @@ def heard_text(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> st
 
 def heard_by_round(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> list[str]:
     """The same text, cut where the turn called tools: what was heard of before the first round, of after it, …"""
-    rounds: list[list[str]] = []
+    rounds: list[str] = []
     for tool_rounds, part in _heard_parts(sentences, heard, rate):
         while len(rounds) <= tool_rounds:
-            rounds.append([])
-        rounds[tool_rounds].append(part)
-    return [" ".join(parts) for parts in rounds]
+            rounds.append("")
+        rounds[tool_rounds] = f"{rounds[tool_rounds]} {part}" if rounds[tool_rounds] else part
+    return rounds
 
 
 def _heard_parts(sentences: Sequence[SpokenSentence], heard: int, rate: int) -> list[tuple[int, str]]:

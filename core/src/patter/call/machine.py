@@ -15,6 +15,7 @@ States::
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from patter.call.actions import Action, Emit, EndCall, SendClear
@@ -69,7 +70,7 @@ class SessionMachine:
         self._pauses = barge_in.settings.mode == "pause"
         self._goodbye = ""
         #: when the call ends at the latest, and why
-        self._latest_end = (0.0, "")
+        self._ends_at, self._ends_because = inf, ""
         self._actions: list[Action] = []
 
     @property
@@ -96,7 +97,8 @@ class SessionMachine:
     def started(self, t: float) -> list[Action]:
         """The media is up: greet, or listen."""
         self.started_at, self.state = t, _LISTENING
-        self._latest_end = (t + self.settings.max_duration_s, "the call reached its maximum duration")
+        self._ends_at = t + self.settings.max_duration_s
+        self._ends_because = "the call reached its maximum duration"
         if self.settings.first_message:
             self._start_reply("greeting", self.settings.first_message, t)
         return self._take(t)
@@ -127,7 +129,8 @@ class SessionMachine:
         if self.state in (_DRAINING, _ENDED):
             return []
         self.state, self._goodbye = _DRAINING, reason
-        self._latest_end = min(self._latest_end, (t + DRAIN_S, "what the agent was saying took over 10 s"))
+        if t + DRAIN_S < self._ends_at:
+            self._ends_at, self._ends_because = t + DRAIN_S, "what the agent was saying took over 10 s"
         self.playout.resume()  # a caller who speaks meanwhile does not prevent the goodbye
         self._end_if_heard(t)
         return self._take(t)
@@ -157,7 +160,8 @@ class SessionMachine:
             return []
         self._actions += self.caller.started(t)
         self.turns.speech_started()
-        self._sign_of_life(t)
+        if not self.caller.has_vad:
+            self.silence.broken(t)
         self._decide(self.barge_in.speech_started(t), t)
         return self._take(t)
 
@@ -172,18 +176,14 @@ class SessionMachine:
         self._answer_what_waits(t)
         return self._take(t)
 
-    def _sign_of_life(self, t: float) -> None:
-        """Where no VAD hears the caller, what the STT says is all that breaks the silence."""
-        if not self.caller.has_vad:
-            self.silence.broken(t)
-
     def interim(self, text: str, t: float) -> list[Action]:
         """A partial transcript; it never changes a dispatched text (TN-02)."""
         if self.state is _ENDED:
             return []
         self._actions += self.caller.interim(text, t)
-        if text.strip():
-            self._sign_of_life(t)
+        # where no VAD hears the caller, what the STT says is all that breaks the silence
+        if not self.caller.has_vad and text.strip():
+            self.silence.broken(t)
         self._actions.append(Emit("transcript_partial", text))
         self._decide(self.barge_in.interim(text, t), t)
         return self._take(t)
@@ -343,7 +343,8 @@ class SessionMachine:
         return self._take(t)
 
     def _end_if_heard(self, t: float) -> None:
-        if self._agent.is_heard(t):
+        reply = self._agent.current
+        if reply is not None and reply.made and self.playout.finished(t):
             self._close_turn(t, interrupted=False)
             if self._agent.waiting:
                 self._speak_up(t)
@@ -370,14 +371,15 @@ class SessionMachine:
         self.barge_in.finalizing = self.caller.finalizing
         self._end_if_heard(t)
         self._answer_what_waits(t)
-        self._watch_silence(t)
-        if t >= self._latest_end[0]:
-            self._end(CallStatus.COMPLETED, self._latest_end[1], t)
+        if t >= self.silence.deadline:
+            self._watch_silence(t)
+        if t >= self._ends_at:
+            self._end(CallStatus.COMPLETED, self._ends_because, t)
         return self._take(t)
 
     def _watch_silence(self, t: float) -> None:
         """Ask whether the caller is there, or hang up, when it is the caller's turn for too long (TN-22)."""
-        if self.state is not _LISTENING or not self.silence.is_due(t):
+        if self.state is not _LISTENING:
             return
         if self.watch.expects_result(t) or self.tools_busy():
             self.silence.count_again(t)  # what was said or asked for is still worked at
@@ -388,16 +390,15 @@ class SessionMachine:
         elif step == "prompt" and self.settings.idle_prompt.strip():
             self._agent.waiting.append(("idle_prompt", self.settings.idle_prompt))
 
-    def deadline(self, t: float) -> float | None:
-        """When `time_passed` must be called at the latest, playout apart; None when nothing is scheduled."""
-        state = self.state
-        if state is _IDLE or state is _ENDED:
-            return None
-        moment, watch = self._latest_end[0], self.watch.deadline
+    def deadline(self, t: float) -> float:
+        """When `time_passed` must be called at the latest, playout apart; infinity when nothing is scheduled."""
+        moment, watch, state = self._ends_at, self.watch.deadline, self.state
         if watch < moment:
             moment = watch
-        if state is _SPEAKING:
+        if state is _LISTENING:
+            other = self.silence.deadline
+        elif state is _SPEAKING:
             other = self.barge_in.deadline(t)
         else:
-            other = self.silence.deadline if state is _LISTENING else None
-        return moment if other is None or moment < other else other
+            return inf if state is _IDLE or state is _ENDED else moment
+        return other if other < moment else moment

@@ -10,6 +10,7 @@ Positions are samples of agent audio counted over the whole call. Times are seco
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from patter.call.agent_speech import AgentSpeech, Chunk, SpokenSentence
@@ -50,6 +51,8 @@ class Playout:
         self._chunk = rate * CHUNK_MS // 1000
         self._least = rate * LEAST_MS // 1000
         self._repeat = rate * REPEAT_MS // 1000
+        #: the turn that has the floor; None when nothing is to be said
+        self.turn: int | None = None
         self._speech: AgentSpeech | None = None
         self._emitted = 0
         self._sent = 0
@@ -61,11 +64,6 @@ class Playout:
         self._marks = Marks(rate * MARK_EVERY_MS // 1000, supported=marks)
 
     # -- filling
-
-    @property
-    def turn(self) -> int | None:
-        """The turn that has the floor; None when nothing is to be said."""
-        return self._speech.turn if self._speech else None
 
     @property
     def began_sending(self) -> bool:
@@ -86,7 +84,7 @@ class Playout:
         """Give the floor to a turn; whatever an earlier one left must have ended or been cleared."""
         self._floor = self._emitted
         self._marks.begin(self._emitted, each_chunk=mark_each_chunk)
-        self._speech = AgentSpeech(turn, self._emitted)
+        self.turn, self._speech = turn, AgentSpeech(turn, self._emitted)
 
     def open_sentence(self, turn: int, text: str) -> SpokenSentence | None:
         """Announce the next sentence; None when the turn no longer has the floor (BI-24)."""
@@ -238,18 +236,18 @@ class Playout:
         # what was paused after it was heard sounds again before the floor is free
         return emitted >= end and self.heard(t) >= end and self._played(t) >= end
 
-    def due_at(self, t: float) -> float | None:
-        """When `step` or `finished` may next have something new; None while only a source can change that."""
+    def due_at(self, t: float) -> float:
+        """When `step` or `finished` may next have something new; infinity while only a source can change that."""
         speech = self._speech
         if speech is None or speech.paused:
-            return None
+            return inf
         emitted = self._emitted
         if speech.end > emitted:
             position, lag = emitted + self._chunk - self._lead, 0.0
         elif speech.ended:
             position, lag = emitted, self._marks.lag
         else:
-            return None
+            return inf
         clock = self._clock
         since = clock.since
         return t if since is None else since + (position - clock.position) / clock.rate + lag
@@ -286,7 +284,7 @@ class Playout:
 
     def finish(self) -> None:
         """The turn ended by itself; the floor is free."""
-        self._speech = None
+        self.turn = self._speech = None
 
     def clear(self, t: float) -> int:
         """Give up all that was not heard; returns the heard position (PL-06, PL-07).
@@ -296,7 +294,7 @@ class Playout:
         heard = self.heard_when_cleared = self.heard(t)
         if self._speech is not None:
             self._speech.drop_audio()
-        self._speech = None
+        self.turn = self._speech = None
         self._clock.stop()
         self._marks.resolve()
         self._emitted = self._sent = max(self._emitted, self._sent, heard)

@@ -161,9 +161,9 @@ class RealtimeMachine(SessionMachine):
             self.conversation.give_up()
         return super().time_passed(t)
 
-    def deadline(self, t: float) -> float | None:
+    def deadline(self, t: float) -> float:
         """When `time_passed` must be called at the latest."""
         moment = super().deadline(t)
-        if self._write_at is None or moment is None:
+        if self._write_at is None or self.state in (State.IDLE, State.ENDED):
             return moment
         return min(moment, self._write_at)

@@ -207,8 +207,7 @@ class CallSession:
         elif stalled >= STALLED_END_S:
             self.apply(machine.end(CallStatus.FAILED, "the carrier's socket takes no data", t))
         self.mouth.audio_left()
-        deadline = machine.deadline(t)
-        if (deadline is not None and deadline <= t) or machine.playout.finished(t):
+        if machine.deadline(t) <= t or machine.playout.finished(t):
             self.apply(machine.time_passed(t))
         if t >= self._watchdog.due:
             lineup, making = self._lineup, (*self._tasks.running(), *self.seat.under_way())

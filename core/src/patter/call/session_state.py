@@ -43,6 +43,21 @@ class SessionSettings:
 
 
 @dataclass(slots=True)
+class TurnEnd:
+    """An agent turn that ended: what the machine knows of it, of which the session makes a `TurnReport` with times."""
+
+    turn: int
+    user_text: str
+    text: str
+    interrupted: bool
+    heard_ms: float
+
+    def report(self) -> TurnReport:
+        """What is told of it, without times."""
+        return TurnReport(self.turn, self.user_text, self.text, self.interrupted, self.heard_ms)
+
+
+@dataclass(slots=True)
 class Reply:
     """The agent turn in progress; `first_audio_at` is in s of the call's clock."""
 
@@ -53,7 +68,7 @@ class Reply:
     first_audio_at: float | None = None
     made: bool = False
 
-    def report(self, text: str, heard_ms: float, *, interrupted: bool) -> TurnReport:
-        """What is told of it at its end, without times; `text` is what the caller heard."""
+    def ended(self, text: str, heard_ms: float, *, interrupted: bool) -> TurnEnd:
+        """How it ended; `text` is what the caller heard."""
         told = INTERRUPTED if interrupted and not text else text
-        return TurnReport(self.reply, self.user_text, told, interrupted, heard_ms)
+        return TurnEnd(self.reply, self.user_text, told, interrupted, heard_ms)

@@ -7,6 +7,7 @@ idle prompt, until a word or a key of the caller's or a turn of the agent's star
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 #: silence after which the caller counts as away, in s (TN-10)
@@ -19,7 +20,7 @@ class Silence:
     """The silence of one call. It is told what there is to hear; times are s of the call's clock.
 
     Attributes:
-        deadline: when `step` has something; None while nothing is counted.
+        deadline: when `step` has something; infinity while nothing is counted.
         heard: what `observe` was told last, None before; being told the same again changes nothing.
         occupied: likewise.
 
@@ -35,8 +36,9 @@ class Silence:
         self._idle_since: float | None = None
         self._prompted = False
         #: until something is due, before the prompt; after it, the hang-up alone is left
-        self._wait = min((wait for wait in (prompt_s, hangup_s) if wait is not None), default=None)
-        self.deadline: float | None = None
+        self._wait = min(inf if prompt_s is None else prompt_s, inf if hangup_s is None else hangup_s)
+        self._last_wait = inf if hangup_s is None else hangup_s
+        self.deadline = inf
         self.heard: bool | None = None
         self.occupied: bool | None = None
 
@@ -54,7 +56,7 @@ class Silence:
         elif self._quiet_since is None:
             self._quiet_since = t
         if occupied:
-            self._idle_since = self.deadline = None
+            self._idle_since, self.deadline = None, inf
         elif self._idle_since is None:
             self._begin(t)
 
@@ -76,16 +78,11 @@ class Silence:
         self._schedule(t)
 
     def _schedule(self, since: float) -> None:
-        wait = self._hangup_s if self._prompted else self._wait
-        self.deadline = None if wait is None else since + wait
+        self.deadline = since + (self._last_wait if self._prompted else self._wait)
 
     def caller_is_away(self, t: float) -> bool:
         """Whether nobody was heard for 15 s."""
         return self._quiet_since is not None and t - self._quiet_since >= AWAY_S
-
-    def is_due(self, t: float) -> bool:
-        """Whether `step` has something."""
-        return self.deadline is not None and t >= self.deadline
 
     def step(self, t: float) -> IdleStep | None:
         """What is due; the prompt once for each count, and before the hang-up when both are."""

@@ -28,6 +28,7 @@ from patter.metrics import (
 if TYPE_CHECKING:
     from patter.call.actions import StartReply
     from patter.call.reply_meter import MeterSurroundings
+    from patter.call.session_state import TurnEnd
     from patter.call.types import BargeInOutcome, TurnReport
 
 
@@ -58,7 +59,7 @@ class TurnMeter:
     def observed(self, event: str, data: object, t: float) -> object:
         """The machine tells observers something: the same, with figures where it has some."""
         if event == "turn_ended":
-            return self.ended(cast("TurnReport", data), t)
+            return self.ended(cast("TurnEnd", data), t)
         if event == "interruption":
             return self.interruption(cast("BargeInOutcome", data), t)
         if event == "agent_speech_started":
@@ -112,9 +113,9 @@ class TurnMeter:
         self.interruptions.append(metrics)
         return replace(outcome, metrics=metrics)
 
-    def ended(self, report: TurnReport, t: float) -> TurnReport:
+    def ended(self, end: TurnEnd, t: float) -> TurnReport:
         """The turn is over; its report gets the figures."""
-        turn = self.open
+        turn, report = self.open, end.report()
         if turn is None or turn.number != report.turn:
             return report
         metrics = self._close_turn(turn, t, interrupted=report.interrupted)

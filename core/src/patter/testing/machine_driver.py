@@ -92,6 +92,7 @@ class MachineClock:
         t: the time, in s.
         schedule: what is to happen, in order, as (time, place in that moment, event, argument).
         frozen_until: the pacer looks at nothing before that.
+        socket_open: whether the carrier's socket takes data.
         cause: what the machine is being told.
     """
 
@@ -106,6 +107,7 @@ class MachineClock:
         self._order = 0
         self._ticked = 0.0
         self.frozen_until = 0.0
+        self.socket_open = True
         self.cause = ""
 
     def put(self, t: float, event: Callable[[Any], None], argument: Any = None) -> None:
@@ -129,34 +131,27 @@ class MachineClock:
             if at > moment:
                 at = moment
             if at > t:
-                deadline = machine.deadline(t)
-                if deadline is not None:
-                    due, audio = deadline, playout.due_at(t)
-                    if audio is not None and audio < due:
+                due = deadline = machine.deadline(t)
+                if playout.turn is not None:
+                    audio = playout.due_at(t)
+                    if audio < due:
                         due = audio
+                if due < at + EARLY_S:
                     if due < self.frozen_until:  # a frozen process finds out later
                         due = self.frozen_until
-                    due -= EARLY_S
-                    if due < at and self._tick_before(at, due, deadline):
+                    tick = -(-((due if due > t else t) - EARLY_S) * TICKS // 1.0)  # the float above
+                    if tick <= self._ticked:
+                        tick = self._ticked + 1.0
+                    t = tick / TICKS
+                    if t < at:
+                        self.t, self._ticked = t, tick
+                        self.tick(deadline)
                         continue
             if at == moment:
                 return
             self.t = at
             _, _, event, argument = schedule.pop(0)
             event(argument)
-
-    def _tick_before(self, at: float, due: float, deadline: float) -> bool:
-        """Have the pacer's next tick on which something is due, if it precedes what is to happen `at` a time."""
-        t = self.t - EARLY_S
-        tick = -(-(due if due > t else t) * TICKS // 1.0)  # the float above
-        if tick <= self._ticked:
-            tick = self._ticked + 1.0
-        t = tick / TICKS
-        if t >= at:
-            return False
-        self.t, self._ticked = t, tick
-        self.tick(deadline)
-        return True
 
     def tick(self, deadline: float | None = None) -> None:
         """What the pacer does; `deadline` is the machine's, where that is known."""
@@ -165,16 +160,16 @@ class MachineClock:
         self.cause = "time"
         if deadline is None:  # one that comes with the audio sent now, such as the gate's, lies ahead
             deadline = machine.deadline(t)
-        chunks = playout.step(t) if self.takes_audio() else ()
+        chunks = playout.step(t) if self.socket_open or self.takes_audio() else ()
         for chunk in chunks:
             self.send(chunk)
         # what was sent just now has not been heard
-        if (deadline is not None and deadline <= t) or (not chunks and playout.finished(t)):
-            self.apply(machine.time_passed(t))
+        if (deadline <= t or (not chunks and playout.finished(t))) and (actions := machine.time_passed(t)):
+            self.apply(actions)
 
     def takes_audio(self) -> bool:
-        """Whether the carrier connection takes audio."""
-        return True
+        """Whether the carrier connection takes audio although its socket is not open."""
+        return False
 
     def send(self, chunk: Chunk) -> None:
         """Give a chunk to the carrier connection."""
@@ -200,7 +195,6 @@ class MachineDriver(MachineClock):
         super().__init__(settings or SessionSettings(), barge_in or BargeInSettings(), strategies)
         self.log = Log()
         self.replies = replies or Replies()
-        self.socket_open = True
         self._echo_s = None if echo_ms is None else echo_ms / 1000
         self._playing_until = 0.0
         self._cancelled: set[int] = set()
@@ -229,10 +223,6 @@ class MachineDriver(MachineClock):
         self.at(t, lambda: self.apply(self.machine.final(Final(text), self.t)))
 
     # -- the shell's part
-
-    def takes_audio(self) -> bool:
-        """Nothing is taken from playout while the socket is closed."""
-        return self.socket_open
 
     def send(self, chunk: Chunk) -> None:
         """Accept it, play it, echo its marks."""

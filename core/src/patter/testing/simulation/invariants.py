@@ -7,6 +7,7 @@ carrier, which knows what the caller heard. None asks the machines what they bel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from patter.call.barge_in import PENDING_CAP_S, TICK_S
@@ -221,7 +222,7 @@ def ends_once(stage: Observed) -> Iterator[str]:
         ("marks", machine.playout.waiting_marks > 0),
         ("a reply", machine.reply is not None),
         ("a pending interruption", machine.barge_in.pending),
-        ("a deadline", machine.deadline(stage.t) is not None),
+        ("a deadline", machine.deadline(stage.t) < inf),
         ("caller text", bool(machine.turns.unanswered())),
         ("a state that is not the end", machine.state is not ENDED),
     )

@@ -155,7 +155,7 @@ class Stage(MachineClock, Observer):
     def on_stall(self, seconds: float) -> None:
         """The carrier's socket takes nothing for a while."""
         if not self.wire.stalled:
-            self.wire.stalled = True
+            self.wire.stalled, self.socket_open = True, False
             self.record.disturbed = True
             self.record.stalls.append((self.t, self.t + seconds))
             self.put(self.t + seconds, self.happen, (self.t + seconds, "unstall", None))
@@ -163,6 +163,7 @@ class Stage(MachineClock, Observer):
 
     def on_unstall(self, _: None) -> None:
         """It takes data again."""
+        self.socket_open = True
         if self.machine.state is not State.ENDED:
             self.wire.open()
 
