@@ -70,9 +70,13 @@ class SimulatedAgent:
         if self._playout.open_sentence(reply, sentence.line.text) is not None:
             stage.record.lines.append(line)
             self._source += samples
-        first = samples if sentence.gap_s <= 0 else samples // 2 // STEP * STEP
-        self._add(line, 0, first)
-        self._after(sentence.gap_s, self._rest, (line, first, index))
+        if sentence.gap_s > 0:
+            first = samples // 2 // STEP * STEP
+            self._add(line, 0, first)
+            stage.put(stage.t + sentence.gap_s, self._rest, (line, first, index))
+        else:
+            self._add(line, 0, samples)
+            self._rest((line, samples, index))
 
     def _after(self, seconds: float, event: Callable[[Any], None], argument: Any) -> None:
         """What follows after some time, or at once."""
@@ -93,16 +97,20 @@ class SimulatedAgent:
         if first < line.line.samples:
             self._add(line, first, line.line.samples)
         self._playout.close_sentence(reply, line.line.word_times)
-        stage.kick()
-        after = plan.sentences[index + 1].tts_s if index + 1 < len(plan.sentences) else 0.0
-        self._after(after, self._next_sentence, (reply, index + 1))
+        if not stage.record.ended:
+            stage.tick()
+        index += 1
+        if index < len(plan.sentences):
+            self._after(plan.sentences[index].tts_s, self._next_sentence, (reply, index))
+        elif plan.goes_on or reply not in self.cancelled:
+            self._after(plan.tail_s, self._made, reply)
 
     def _add(self, line: SpokenLine, begin: int, end: int) -> None:
         playout = self._playout
         first = playout.backlog_ms() <= 0
         audio = self._audio[line.start + begin : line.start + end]
-        if playout.add(line.reply, audio) and first:
-            self._stage.kick()
+        if playout.add(line.reply, audio) and first and not self._stage.record.ended:
+            self._stage.tick()
 
     def _made(self, reply: int) -> None:
         stage = self._stage

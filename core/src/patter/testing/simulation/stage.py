@@ -60,14 +60,18 @@ class Stage(MachineClock, Observer):
 
     def _play_until(self, end: float) -> None:
         """What the script holds up to a time; it precedes all else of its moment."""
-        coming = self._coming
+        coming, record = self._coming, self.record
         while coming and coming[-1][0] <= end:
-            event = coming.pop()
-            t = event[0]
+            event = t, what, argument = coming.pop()
             if t > self.t:
                 self.before(t)
                 self.t = t
-            self.happen(event)
+            if t < self.frozen_until or record.trace is not None:
+                self.happen(event)
+                continue
+            self.cause = what
+            record.happened += 1
+            HAPPENINGS[what](self, argument)
         self.run(end)
 
     def happen(self, event: Event) -> None:
@@ -76,11 +80,7 @@ class Stage(MachineClock, Observer):
         if self.t < self.frozen_until:
             self.put(self.frozen_until, self.happen, event)
             return
-        if self.record.trace is None:
-            self.cause = what
-            self.record.happened += 1
-        else:
-            self.note_cause(what, argument)
+        self.note_cause(what, argument)
         HAPPENINGS[what](self, argument)
 
     # -- the caller, the application, the mishaps
@@ -261,11 +261,6 @@ class Stage(MachineClock, Observer):
     def says_all(self, reply: int, lines: list[SpokenLine]) -> bool:
         """Whether those lines are all that the model said in a turn."""
         return len(lines) == self.agent.sentences_of(reply)
-
-    def kick(self) -> None:
-        """Audio was added: send what may be sent now."""
-        if not self.record.ended:
-            self.tick()
 
 
 #: what is done about each kind of action
