@@ -96,31 +96,6 @@ class AgentSpeech:
         self.tail: deque[Chunk] = deque()
         self.ended = self.paused = self.begun = False
 
-    def open(self, text: str) -> SpokenSentence:
-        """Begin the next sentence."""
-        sentence = SpokenSentence(text, self.end)
-        self.sentences.append(sentence)
-        return sentence
-
-    def add(self, audio: bytes, samples: int) -> None:
-        """Append audio to the sentence that was begun last."""
-        sentence = self.sentences[-1]
-        sentence.pending.append(audio)
-        sentence.samples += samples
-        self.end += samples
-
-    def close(self, word_times: tuple[WordTime, ...]) -> None:
-        """The sentence that was begun last has all its audio."""
-        if self.sentences:
-            self.sentences[-1].complete = True
-            self.sentences[-1].word_times = word_times
-
-    def end_all(self) -> None:
-        """There are no more sentences."""
-        self.ended = True
-        if self.sentences:
-            self.sentences[-1].complete = True
-
     def to_send(self, emitted: int) -> SpokenSentence:
         """The sentence to hand out of, past position `emitted`, where there must be audio."""
         sentence = self.sentences[self.sending]

@@ -27,7 +27,7 @@ class Conversation:
     """History and transcript of one call."""
 
     def __init__(self, system_prompt: str, *, max_history: int = 200) -> None:
-        self._system = Message("system", system_prompt)
+        self._system_prompt = system_prompt
         self._max_history = max_history
         self._entries: list[_Entry] = []
         self._users: dict[int, _Entry] = {}
@@ -116,4 +116,4 @@ class Conversation:
         recent = [entry.message for entry in self._entries[-self._max_history :]]
         while recent and recent[0].role == "tool":
             recent.pop(0)
-        return [self._system, *recent]
+        return [Message("system", self._system_prompt), *recent]

@@ -91,7 +91,9 @@ class Playout:
         speech = self._speech
         if speech is None or speech.turn != turn or speech.ended:
             return None
-        return speech.open(text)
+        sentence = SpokenSentence(text, speech.end)
+        speech.sentences.append(sentence)
+        return sentence
 
     def add(self, turn: int, audio: bytes) -> bool:
         """Append audio in the carrier's format to the open sentence; False when the turn lost the floor."""
@@ -99,20 +101,26 @@ class Playout:
         if speech is None or speech.turn != turn:
             return False
         if audio:
-            speech.add(audio, len(audio) // self._unit)
+            sentence, samples = speech.sentences[-1], len(audio) // self._unit
+            sentence.pending.append(audio)
+            sentence.samples += samples
+            speech.end += samples
         return True
 
     def close_sentence(self, turn: int, word_times: tuple[WordTime, ...] = ()) -> None:
         """The open sentence has all its audio."""
         speech = self._speech
-        if speech is not None and speech.turn == turn:
-            speech.close(word_times)
+        if speech is not None and speech.turn == turn and speech.sentences:
+            sentence = speech.sentences[-1]
+            sentence.complete, sentence.word_times = True, word_times
 
     def end(self, turn: int) -> None:
         """The turn has all its sentences."""
         speech = self._speech
         if speech is not None and speech.turn == turn:
-            speech.end_all()
+            speech.ended = True
+            if speech.sentences:
+                speech.sentences[-1].complete = True
 
     def backlog_ms(self) -> float:
         """Audio that waits to be sent, in ms."""

@@ -123,8 +123,8 @@ class Turns:
 
     def accepts(self, text: str, t: float) -> bool:
         """Whether a final counts (TN-05, TN-06); remembers it."""
-        words = plain(text)
-        if not text.strip() or _is_caption(text.strip(), words):
+        text, words = text.strip(), plain(text)
+        if not text or _is_caption(text, words):
             return False
         same = self._last_final
         self._last_final = (t, words)
