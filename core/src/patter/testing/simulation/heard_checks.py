@@ -27,31 +27,28 @@ def heard_problems(stage: Observed) -> list[str]:
     record = stage.record
     lines: dict[int, list[SpokenLine]] = {}
     for line in record.lines:
-        lines.setdefault(line.reply, []).append(line)
+        if line.reply in lines:
+            lines[line.reply].append(line)
+        else:
+            lines[line.reply] = [line]
     # the text of a turn that called tools is in several entries
-    written = " ".join(
-        [
-            message.content
-            for message in stage.machine.conversation.history
-            if message.role == "assistant" and message.content
-        ]
-    )
-    reported = " ".join([text for _, report in record.turns if (text := heard_of(report))])
+    written = " ".join(record.history_agent)
+    heard = [heard_of(report) for _, report in record.turns]
+    reported = " ".join(filter(None, heard))
     found: list[str] = []
     if written != reported:
         found.append(f"the history says {written!r}, the turns {reported!r}")
     near = must_be_near_truth(stage)
-    for t, report in record.turns:
-        said = lines.get(report.turn)
+    for (t, report), text in zip(record.turns, heard, strict=True):
+        words, said = text.split(), lines.get(report.turn)
+        found += _of_turn(stage, report, words, said or [])
         if said is None:
-            found += _of_turn(stage, report, [])
             continue
         first, last = said[0].start, said[-1].end
         pieces = [piece for piece in stage.carrier.pieces if piece.end > first and piece.start < last]
-        found += _of_turn(stage, report, said)
         found += _nothing_skipped(stage, report, said, pieces)
-        if near:
-            found += _near_truth(stage, t, report, said, pieces)
+        if near and (wrong := _far_from_truth(stage, t, len(words), said, pieces)):
+            found.append(f"turn {report.turn} says {report.text!r}, but {wrong}")
     return found
 
 
@@ -60,38 +57,37 @@ def heard_of(report: TurnReport) -> str:
     return "" if report.text == INTERRUPTED else report.text
 
 
-def _of_turn(stage: Observed, report: TurnReport, lines: list[SpokenLine]) -> list[str]:
+def _of_turn(stage: Observed, report: TurnReport, words: list[str], lines: list[SpokenLine]) -> list[str]:
     found = []
     if not report.interrupted and not stage.says_all(report.turn, lines):
         found.append(f"turn {report.turn} ended by itself after {len(lines)} of its sentences")
-    words = heard_of(report).split()
+    if not words:
+        return found
     if not is_beginning(words, lines):
         whole = " ".join(line.line.text for line in lines)
         found.append(f"turn {report.turn} says {report.text!r}, which does not begin {whole!r}")
-    elif words:
-        sent = 0
-        for line in lines:
-            sent += line.line.words_begun(stage.sent_of(line))
-        if len(words) > sent:
-            found.append(f"turn {report.turn} says {report.text!r}, but only {sent} words were sent")
+        return found
+    accepted, sent = stage.carrier.accepted, 0
+    for line in lines:
+        of_line, spoken = accepted - line.start, line.line
+        sent += spoken.all_begun if of_line >= spoken.samples else spoken.words_begun(of_line)
+    if len(words) > sent:
+        found.append(f"turn {report.turn} says {report.text!r}, but only {sent} words were sent")
     return found
 
 
 def is_beginning(words: list[str], lines: list[SpokenLine]) -> bool:
     """Whether the words begin what was said. A sentence whose voice failed may stand with fewer words than it has."""
-    at = 0
+    said: list[str] = []
     for number, line in enumerate(lines):
-        said = line.line.words
-        if line.cut:
-            lengths = (count for count in range(len(said) + 1) if words[at : at + count] == [*said[:count]])
-            return any(is_beginning(words[at + count :], lines[number + 1 :]) for count in lengths)
-        for word in said:
-            if at == len(words):
-                return True
-            if words[at] != word:
-                return False
-            at += 1
-    return at == len(words)
+        if line.cut and len(words) > len(said):
+            at, cut, after = len(said), line.line.words, lines[number + 1 :]
+            return words[:at] == said and any(
+                words[at : at + count] == [*cut[:count]] and is_beginning(words[at + count :], after)
+                for count in range(len(cut) + 1)
+            )
+        said += line.line.words
+    return said[: len(words)] == words
 
 
 def must_be_near_truth(stage: Observed) -> bool:
@@ -107,31 +103,38 @@ def _prompt(stage: Observed) -> bool:
     return not [echo for echo in script.echoes if echo is None or echo > longest]
 
 
-def _near_truth(
-    stage: Observed, t: float, report: TurnReport, lines: list[SpokenLine], pieces: list[Played]
-) -> list[str]:
-    words = len(heard_of(report).split())
-    least, most = 0, 0
+def _far_from_truth(
+    stage: Observed, t: float, words: int, lines: list[SpokenLine], pieces: list[Played]
+) -> str:
+    """How far so many words are from what had sounded, if by more than one; what cannot be is not looked up."""
     surely, perhaps = t - GRID_S, t + stage.script.delay_s + GRID_S
+    said = 0
     for line in lines:
-        at, spoken = line.start, line.line
-        end = at + spoken.samples
-        if not line.cut:  # of a sentence whose voice failed the engine claims what is sure
-            least += spoken.words_begun(played(pieces, at, end, surely))
-        most += spoken.words_begun(played(pieces, at, end, perhaps))
-    if least - 1 <= words <= most + 1:
-        return []
-    return [
-        f"turn {report.turn} says {report.text!r}, but the caller had heard {least} to {most} words at {t}"
-    ]
+        said += len(line.line.words)
+    many = words > 1 and words > _begun(pieces, lines, perhaps) + 1
+    if not many and (words >= said - 1 or words >= _begun(pieces, lines, surely, cut=False) - 1):
+        return ""
+    least, most = _begun(pieces, lines, surely, cut=False), _begun(pieces, lines, perhaps)
+    return f"the caller had heard {least} to {most} words at {t}"
+
+
+def _begun(pieces: list[Played], lines: list[SpokenLine], until: float, *, cut: bool = True) -> int:
+    """How many words had begun to sound by then; not of sentences whose voice failed, unless `cut`."""
+    begun = 0
+    for line in lines:
+        if cut or not line.cut:  # of one whose voice failed the engine claims what is sure
+            begun += line.line.words_begun(played(pieces, line.start, line.end, until))
+    return begun
 
 
 def _nothing_skipped(
     stage: Observed, report: TurnReport, lines: list[SpokenLine], pieces: list[Played]
 ) -> list[str]:
     """What sounded of a turn has no hole; of one that was not interrupted it is all."""
-    found = []
     at, last = lines[0].start, lines[-1].end
+    if len(pieces) == 1 and pieces[0].start == at and (report.interrupted or pieces[0].end >= last):
+        return []
+    found = []
     for piece in pieces:
         start = piece.start
         if start > at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ def idle_problems(stage: Observed) -> Iterator[str]:
     settings, record = stage.script.settings, stage.record
     asked = [t for t, start in record.started if start.kind == "idle_prompt"]
     hung_up = [t for t, end in record.ended if end.reason.startswith(REASON)]
-    if not asked and not hung_up and not (settings.idle_prompt_s or settings.idle_hangup_s):
+    if not (asked or hung_up or settings.idle_prompt_s or settings.idle_hangup_s):
         return
     for what, times, wait in (
         ("asked", asked, settings.idle_prompt_s),
@@ -55,23 +56,30 @@ def silent_since(stage: Observed, t: float) -> float | None:
     for at, start in record.started:
         if start.kind == "idle_prompt" or at >= t:
             continue
-        if ended.get(start.reply, t + 1) > t:
+        over = ended.get(start.reply)
+        if over is None or over > t:
             return None
-        last = max(last, ended[start.reply])
-    if stage.script.barge_in.has_vad:
-        begun = max((at for at in record.speech_begins if at <= t), default=-2.0)
-        if begun > max((at for at in record.speech_ends if at <= t), default=-1.0):
-            return None
-    return max([last, *(at for at in (*record.signs, *record.speech_begins, *record.speech_ends) if at <= t)])
+        last = max(last, over)
+    begun, stopped = _latest(record.speech_begins, t), _latest(record.speech_ends, t)
+    if stage.script.barge_in.has_vad and begun is not None and (stopped is None or begun > stopped):
+        return None
+    return max(last, begun or 0.0, stopped or 0.0, _latest(record.signs, t) or 0.0)
+
+
+def _latest(times: list[float], t: float) -> float | None:
+    """The last moment up to t; None for none."""
+    count = bisect_right(times, t)
+    return times[count - 1] if count else None
 
 
 def _forgotten(stage: Observed, asked: list[float]) -> Iterator[str]:
     """A call that was quiet for long at its end has got what it should."""
     settings, snapshot = stage.script.settings, stage.record.when_quiet
-    since = None if snapshot is None else silent_since(stage, stage.t)
-    if snapshot is None or snapshot.state is not State.LISTENING or since is None:
+    if snapshot is None or snapshot.state is not State.LISTENING:
         return
-    record = stage.record
+    record, since = stage.record, silent_since(stage, stage.t)
+    if since is None:
+        return
     if record.speech_begins and max(record.speech_begins) >= max(record.speech_ends, default=0.0):
         return  # the VAD's last edges came in one moment: it may still hear the caller
     lasted = stage.t - since - OWED_S

@@ -6,7 +6,9 @@ carrier, which knows what the caller heard. None asks the machines what they bel
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from patter.testing.simulation.idle_checks import idle_problems
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from patter.call.actions import StartReply
     from patter.testing.simulation.observer import Observed
     from patter.testing.simulation.record import Record
 
@@ -33,6 +36,14 @@ LISTENING, ENDED = State.LISTENING, State.ENDED
 #: what is told of speech, and whether it begins
 USER_EDGES = {"user_speech_started": True, "user_speech_ended": False}
 AGENT_EDGES = {"agent_speech_started": True, "agent_speech_ended": False}
+#: each moment as a letter
+LETTERS = {
+    "user_speech_started": "U",
+    "user_speech_ended": "u",
+    "user_speech_eos": ".",
+    "agent_speech_started": "A",
+    "agent_speech_ended": "a",
+}
 #: what may give up a reply of which something was sent, apart from a confirmed interruption
 APPLICATION = ("interrupt", "commit_turn", "announce")
 
@@ -47,52 +58,70 @@ class Problem:
 
 def problems(stage: Observed) -> list[Problem]:
     """Everything that is wrong with a call that is over."""
+    record = stage.record
+    record.read(stage.machine.conversation)
     found = [Problem(check.__name__, detail) for check in CHECKS for detail in check(stage)]
-    found += [Problem("order", detail) for detail in stage.record.problems]
+    if record.problems:
+        found += [Problem("order", detail) for detail in record.problems]
     return found
 
 
 def finals_counted(stage: Observed) -> Iterator[str]:
     """TN-05, TN-06: exactly the finals that count were taken."""
-    expected = [final.text for final in stage.record.finals if final.accepted]
-    if expected != stage.record.transcribed:
-        yield f"accepted {stage.record.transcribed}, not {expected}"
+    record = stage.record
+    if record.accepted != record.transcribed:
+        yield f"accepted {record.transcribed}, not {record.accepted}"
 
 
 def each_final_once(stage: Observed) -> Iterator[str]:
     """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
-    said: dict[str, int] = {}
-    longer: dict[str, int] = {}
-    for final in stage.record.finals:
-        if final.accepted:
-            words = final.text.split()
-            last = words.pop().rstrip(".")
-            said[last] = said.get(last, 0) + 1
-            for word in set(words) if len(words) > 1 else words:
-                longer[word] = longer.get(word, 0) + 1
-    conversation = stage.machine.conversation
-    answered = [message.content for message in conversation.history if message.role == "user"]
-    left = [line.text for line in conversation.transcript if line.unanswered]
-    found: dict[str, int] = {}
-    in_order: list[str] = []
-    for text in answered + left:
-        words = text.split()
-        if "." in text:
-            words = [word.rstrip(".") for word in words]
-        in_order += words
-        for word in set(words) if len(words) > 1 else words:
-            found[word] = found.get(word, 0) + 1
-    for word, times in said.items():
-        most = times + longer.get(word, 0)
-        if not 1 <= found.get(word, 0) <= most:
-            yield f"{word!r}, said in {most} finals, is in {found.get(word, 0)} entries: {answered} and {left}"
-    yield from _out_of_order([word for word, times in said.items() if times == 1], in_order)
+    record = stage.record
+    finals = record.accepted
+    entries = record.history_user + [line.text for line in record.transcript if line.unanswered]
+    # mostly the entries are the finals word for word; or each last word was said once and is there once, in order
+    there = _without_stops(entries)
+    if there == _without_stops(finals) and not any(map(_says_twice, finals)):
+        return
+    last = list(map(_last_word, finals))
+    said_last = set(last)
+    if [word for word in there.split() if word in said_last] != last or len(said_last) != len(last):
+        yield from _not_once(finals, last, entries)
+        yield from _out_of_order(last, entries)
 
 
-def _out_of_order(said_once: list[str], words: list[str]) -> Iterator[str]:
-    """What was said once and is there once stands in the order in which it was said."""
-    places = dict.fromkeys(said_once)
-    found = [word for word in words if word in places]
+def _without_stops(texts: list[str]) -> str:
+    """Their words without the full stops behind them."""
+    return f"{' '.join(texts)} ".replace(". ", " ")
+
+
+@lru_cache(maxsize=10_000)
+def _says_twice(final: str) -> bool:
+    """Whether a word before the last is in it twice; callers say the same texts again and again."""
+    words = final.split()[:-1]
+    return len(set(words)) < len(words)
+
+
+@lru_cache(maxsize=10_000)
+def _last_word(final: str) -> str:
+    """The word that tells a final from the others."""
+    return final.rsplit(maxsplit=1)[-1].rstrip(".")
+
+
+def _not_once(finals: list[str], last: list[str], entries: list[str]) -> Iterator[str]:
+    """Last words of finals that are in no entry, or in more entries than finals."""
+    longer = [word for final in finals for word in set(final.split()[:-1])]
+    found = [word for text in entries for word in {word.rstrip(".") for word in text.split()}]
+    for word in dict.fromkeys(last):
+        most = last.count(word) + longer.count(word)
+        if not 1 <= found.count(word) <= most:
+            yield f"{word!r}, said in {most} finals, is in {found.count(word)} of the entries {entries}"
+
+
+def _out_of_order(last: list[str], entries: list[str]) -> Iterator[str]:
+    """Last words of finals that were said once and are there once stand in the order in which they were said."""
+    words = [word.rstrip(".") for text in entries for word in text.split()]
+    said_once = [word for word in last if last.count(word) == 1]
+    found = [word for word in words if word in said_once]
     if found == said_once:
         return
     found = [word for word in found if found.count(word) == 1]
@@ -105,29 +134,36 @@ def _out_of_order(said_once: list[str], words: list[str]) -> Iterator[str]:
 def answered_once(stage: Observed) -> Iterator[str]:
     """TN-02, TN-03: one reply a user turn, to its whole text; restarts are few and early."""
     record = stage.record
-    entries = [message.content for message in stage.machine.conversation.history if message.role == "user"]
-    texts: dict[int, str] = {}
-    dispatched: dict[int, list[float]] = {}
+    answers = [(start.user_turn, t, start) for t, start in record.started if start.user_turn is not None]
+    texts = {turn: start.text for turn, _, start in answers}
+    if list(texts.values()) != record.history_user:
+        yield f"answered {list(texts.values())}, but the history has {record.history_user}"
+    if len(texts) < len(answers):
+        yield from _restarted(record, answers)
+
+
+def _restarted(record: Record, answers: list[tuple[int, float, StartReply]]) -> Iterator[str]:
+    """User turns that were dispatched too often or too late, or answered more than once."""
     given_up = {cancelled.reply for cancelled in record.cancelled}
-    whole: dict[int, int] = {}
-    for t, start in record.started:
-        turn = start.user_turn
-        if turn is not None:
-            texts[turn] = start.text
-            dispatched.setdefault(turn, []).append(t)
-            whole[turn] = whole.get(turn, 0) + (start.reply not in given_up)
-    if list(texts.values()) != entries:
-        yield f"answered {list(texts.values())}, but the history has {entries}"
+    whole = [turn for turn, _, start in answers if start.reply not in given_up]
+    dispatched: dict[int, list[float]] = {}
+    for turn, t, _ in answers:
+        if turn in dispatched:
+            dispatched[turn].append(t)
+        else:
+            dispatched[turn] = [t]
     for turn, times in dispatched.items():
         if len(times) > 1 + RESTARTS or times[-1] - times[0] > RESTART_WINDOW_S + TOLERANCE_S:
             yield f"user turn {turn} was dispatched at {times}"
-        if whole[turn] > 1:
-            yield f"user turn {turn} was answered {whole[turn]} times"
+        if whole.count(turn) > 1:
+            yield f"user turn {turn} was answered {whole.count(turn)} times"
 
 
 def stops_have_a_reason(stage: Observed) -> Iterator[str]:
     """BI-01, BI-02, BI-06: audible speech is given up only past the gate, for a confirmed interruption, or on request."""
     record, gate_s = stage.record, stage.script.barge_in.gate_s
+    if not record.cancelled and not record.interruptions:
+        return
     own_account = {start.reply for _, start in record.started if start.kind != "reply"}
     confirmed = _stopped_by_caller(record)
     for t, turn in confirmed:
@@ -167,7 +203,7 @@ def stops_at_once(stage: Observed) -> Iterator[str]:
         last = record.last_sent.get(reply)
         if last is None:
             continue
-        stalled = stage.stalls_between(t, t)
+        stalled = record.stalls and stage.stalls_between(t, t)
         if last > t + TOLERANCE_S and not (stalled and any(clear >= last for clear in record.clears)):
             yield f"audio of turn {reply} was sent at {last}, after it was cancelled at {t}"
         silent_at = stage.sounded_until(reply)
@@ -204,7 +240,7 @@ def finalize_once(stage: Observed) -> Iterator[str]:
     """TN-21: one request for a final for each end of speech at most."""
     ends = stage.record.speech_ends
     for number, t in enumerate(stage.record.finalizes, 1):
-        if number > sum(end <= t for end in ends):
+        if number > bisect_right(ends, t):
             yield f"a final was asked for at {t}, the {number}th time, after fewer ends of speech"
 
 
@@ -217,18 +253,20 @@ def ends_once(stage: Observed) -> Iterator[str]:
     over = [report.turn for _, report in record.turns]
     if begun != over:
         yield f"replies {begun} were begun and {over} were over"
-    left = (
-        ("a turn on the floor", machine.playout.turn is not None),
-        ("marks", machine.playout.waiting_marks > 0),
-        ("a reply", machine.reply is not None),
-        ("a pending interruption", machine.barge_in.pending),
-        ("a deadline", machine.deadline(stage.t) < inf),
-        ("caller text", bool(machine.turns.unanswered())),
-        ("a state that is not the end", machine.state is not ENDED),
-    )
-    for what, there in left:
-        if there:
-            yield f"left over: {what}"
+    if machine.playout.turn is not None:
+        yield "left over: a turn on the floor"
+    if machine.playout.waiting_marks > 0:
+        yield "left over: marks"
+    if machine.reply is not None:
+        yield "left over: a reply"
+    if machine.barge_in.pending:
+        yield "left over: a pending interruption"
+    if machine.deadline(stage.t) < inf:
+        yield "left over: a deadline"
+    if machine.turns.unanswered():
+        yield "left over: caller text"
+    if machine.state is not ENDED:
+        yield "left over: a state that is not the end"
 
 
 def ends_in_time(stage: Observed) -> Iterator[str]:
@@ -255,7 +293,7 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
     last_final = max((final.t for final in record.finals if final.accepted), default=0.0)
     if any(t > last_final for t, _ in _stopped_by_caller(record)):
         return  # the words that interrupted never came; asking the recogniser for them is the watch's business
-    lines = stage.machine.conversation.transcript
+    lines = record.transcript
     aside = {word for line in lines if line.backchannel for word in line.text.split()}
     for line in lines:
         if line.unanswered and not aside.issuperset(line.text.split()):
@@ -265,6 +303,15 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
 def told_in_order(stage: Observed) -> Iterator[str]:
     """TN-10: speech begins before it ends, on each side, and a turn is over before it is answered aloud."""
     moments = stage.record.moments
+    told = "".join(map(LETTERS.__getitem__, moments))
+    of_user = told.replace("A", "").replace("a", "").replace(".", "").replace("Uu", "")
+    of_agent = told.replace("U", "").replace("u", "").replace("Aa", "").replace(".", "")
+    if of_agent or of_user not in ("", "U"):
+        yield from _not_in_order(moments)
+
+
+def _not_in_order(moments: list[str]) -> Iterator[str]:
+    """What was told too early or twice, or was not told."""
     user = agent = False
     for place, moment in enumerate(moments):
         if moment in USER_EDGES:

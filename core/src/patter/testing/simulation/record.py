@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from patter.call.actions import EndCall, StartReply
+    from patter.call.conversation import Conversation
     from patter.call.session_state import State
-    from patter.call.types import BargeInOutcome, TurnReport
+    from patter.call.types import BargeInOutcome, TranscriptEntry, TurnReport
     from patter.testing.simulation.speech import Line
 
 
@@ -63,41 +64,58 @@ class Quiet:
     state: State
 
 
-@dataclass(slots=True)
 class Record:
     """One call's outcome. Times in s."""
 
-    finals: list[HeardFinal] = field(default_factory=list)
-    transcribed: list[str] = field(default_factory=list)
-    lines: list[SpokenLine] = field(default_factory=list)
-    started: list[tuple[float, StartReply]] = field(default_factory=list)
-    cancelled: list[Cancelled] = field(default_factory=list)
-    first_sent: dict[int, float] = field(default_factory=dict)
-    last_sent: dict[int, float] = field(default_factory=dict)
-    turns: list[tuple[float, TurnReport]] = field(default_factory=list)
-    interruptions: list[tuple[float, BargeInOutcome]] = field(default_factory=list)
-    clears: list[float] = field(default_factory=list)
-    finalizes: list[float] = field(default_factory=list)
-    speech_begins: list[float] = field(default_factory=list)
-    speech_ends: list[float] = field(default_factory=list)
-    #: what observers were told of speech, in order
-    moments: list[str] = field(default_factory=list)
-    #: keys and words of the caller that count whatever the VAD says
-    signs: list[float] = field(default_factory=list)
-    ended: list[tuple[float, EndCall]] = field(default_factory=list)
-    #: when the application asked for the end of the call, which lasts until what is being said is heard
-    ending_since: float | None = None
-    problems: list[str] = field(default_factory=list)
-    #: whether the socket stalled or the process froze: then playback is not where the engine must believe it to be
-    disturbed: bool = False
-    frozen: bool = False
-    stalls: list[tuple[float, float]] = field(default_factory=list)
-    freezes: list[tuple[float, float]] = field(default_factory=list)
-    #: speech that should have stopped the agent and did not
-    ignored: list[str] = field(default_factory=list)
-    when_quiet: Quiet | None = None
-    happened: int = 0
-    #: (time, code, value) of each entry, one after another
-    log: list[float] = field(default_factory=list)
-    #: readable lines, when asked for
-    trace: list[str] | None = None
+    def __init__(self, *, trace: bool = False) -> None:
+        self.finals: list[HeardFinal] = []
+        #: the texts of those that were accepted
+        self.accepted: list[str] = []
+        self.transcribed: list[str] = []
+        self.lines: list[SpokenLine] = []
+        self.started: list[tuple[float, StartReply]] = []
+        self.cancelled: list[Cancelled] = []
+        self.first_sent: dict[int, float] = {}
+        self.last_sent: dict[int, float] = {}
+        self.turns: list[tuple[float, TurnReport]] = []
+        self.interruptions: list[tuple[float, BargeInOutcome]] = []
+        self.clears: list[float] = []
+        self.finalizes: list[float] = []
+        self.speech_begins: list[float] = []
+        self.speech_ends: list[float] = []
+        #: what observers were told of speech, in order
+        self.moments: list[str] = []
+        #: keys and words of the caller that count whatever the VAD says
+        self.signs: list[float] = []
+        self.ended: list[tuple[float, EndCall]] = []
+        #: when the application asked for the end of the call, which lasts until what is being said is heard
+        self.ending_since: float | None = None
+        self.problems: list[str] = []
+        #: whether the socket stalled or the process froze: then playback is not where the engine must believe it to be
+        self.disturbed = False
+        self.frozen = False
+        self.stalls: list[tuple[float, float]] = []
+        self.freezes: list[tuple[float, float]] = []
+        #: speech that should have stopped the agent and did not
+        self.ignored: list[str] = []
+        self.when_quiet: Quiet | None = None
+        self.happened = 0
+        #: (time, code, value) of each entry, one after another
+        self.log: list[float] = []
+        #: readable lines, when asked for
+        self.trace: list[str] | None = [] if trace else None
+        #: what is written of the call at its end: the history's entries of either side, and the transcript
+        self.history_user: list[str] = []
+        self.history_agent: list[str] = []
+        self.transcript: tuple[TranscriptEntry, ...] = ()
+
+    def read(self, conversation: Conversation) -> None:
+        """The call is over: note what is written of it."""
+        self.transcript = conversation.transcript
+        self.history_user = user = []
+        self.history_agent = agent = []
+        for message in conversation.history:
+            if message.role == "user":
+                user.append(message.content)
+            elif message.role == "assistant" and message.content:
+                agent.append(message.content)

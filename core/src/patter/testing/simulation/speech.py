@@ -60,12 +60,15 @@ class Line:
     words: tuple[str, ...] = field(init=False)
     #: what the voice tells
     word_times: tuple[WordTime, ...] = field(init=False)
+    #: how many words have begun at its end
+    all_begun: int = field(init=False)
 
     def __post_init__(self) -> None:
         words = tuple(self.text.split())
         # a voice that fails tells no times of the words that it did not begin
         times = zip(words, self.starts, strict=False) if self.timed else ()
         object.__setattr__(self, "words", words)
+        object.__setattr__(self, "all_begun", self.words_begun(self.samples))
         object.__setattr__(self, "word_times", tuple(WordTime(word, start / PER_MS) for word, start in times))
 
     def words_begun(self, samples: int) -> int:

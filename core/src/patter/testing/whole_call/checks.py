@@ -40,6 +40,7 @@ def problems(call: PlayedCall) -> list[Problem]:
     """Everything that is wrong with a call that is over."""
     found = [Problem(check.__name__, detail) for check in CHECKS for detail in check(call)]
     if call.session is not None:
+        call.record.read(call.machine.conversation)
         for check in (*MACHINE_CHECKS, *SESSION_CHECKS):
             found += [Problem(check.__name__, detail) for detail in check(call)]
     return found + [Problem("order", detail) for detail in call.record.problems]

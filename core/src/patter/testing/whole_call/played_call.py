@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from patter.call.call import Call
 from patter.call.types import CallFailure, CallSummary, ProviderConnected
 from patter.errors import ConfigError
 from patter.providers.stt import Final, Interim, SpeechStarted, STTEvent
-from patter.testing.simulation.observer import Observer
+from patter.testing.simulation.observer import Observer, packed
 from patter.testing.simulation.record import SpokenLine
 from patter.testing.simulation.speech import Line, spoken
 from patter.testing.whole_call.actors import Actors
@@ -168,9 +167,7 @@ class PlayedCall(Observer):
         """The event log, what was said and how it ended, as one piece to be hashed."""
         said = [(line.role, line.text) for one in self.summaries for line in one.transcript]
         ends = [(one.outcome.value, one.reason, one.connected) for one in self.summaries]
-        return (
-            array("d", self.record.log).tobytes() + repr((said, ends, self.stt_frames, self.billed)).encode()
-        )
+        return packed(self.record.log) + repr((said, ends, self.stt_frames, self.billed)).encode()
 
     @property
     def numbers(self) -> tuple[str, str]:
