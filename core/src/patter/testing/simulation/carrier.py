@@ -57,12 +57,14 @@ class Carrier:
     def media(self, payload: bytes, t: float) -> int:
         """Accept audio that was sent at t; returns the sample of its source at which it begins."""
         start, size = self._expected, len(payload)
-        if not self._whole.startswith(payload, start):
+        end = start + size
+        if self._whole[start:end] != payload:
             start = position_of(payload, start)
             if start < 0:
                 self.foreign += 1
                 return start
-        self._expected = end = start + size
+            end = start + size
+        self._expected = end
         if end > self.accepted:
             self.accepted = end
         plays_at = self._queue(size, t)
@@ -82,7 +84,9 @@ class Carrier:
     def _queue(self, size: int, t: float) -> float:
         """Take audio into the buffer; returns when it begins to sound, in s."""
         arrival = t + self.delay_s
-        plays_at = self._empty_at if self._empty_at > arrival else arrival
+        plays_at = self._empty_at
+        if plays_at < arrival:
+            plays_at = arrival
         self._empty_at = empty_at = plays_at + size / PER_S
         if empty_at - arrival > self.most_ahead:
             self.most_ahead, self.most_ahead_at = empty_at - arrival, t
