@@ -1,191 +1,46 @@
-"""Whole calls with a hosted agent, in virtual time: what the caller hears, and what the agent hears."""
+"""Whole calls with a hosted agent, in virtual time."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 
-from patter import Agent, hookimpl, tool
-from patter.audio.formats import PCM16_16K
-from patter.audio.g711 import decode
-from patter.testing.tones import PITCHES, pitch_of, speech_ms
+from patter.testing.conformance import EngineCallConformance
+from patter.testing.conformance.engine_calls import HELLO
 from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
-from patter_elevenlabs.simulator import Faults, SimulatedAgent, SimulatedTool, SimulatedTurn, Simulator
-
-pytestmark = pytest.mark.patter_plugins("elevenlabs")
-
-HELLO = "Good morning, this is the bakery. What can I do for you today, and by when?"
-ANSWER = "I am fine, thank you."
-TOLD = ("greeting_delivered", "greeting_failed", "greeting_fallback")
+from patter_elevenlabs.simulator import Faults, SimulatedAgent, SimulatedTurn, Simulator
 
 
-class Reports:
-    """What observers of a call are told about its greeting."""
+@pytest.mark.patter_plugins("elevenlabs")
+class TestCalls(EngineCallConformance):
+    unspoken = Faults(ignore_first_message=True)
 
-    def __init__(self, phone):
-        self.events = []
-        phone.register(self)
+    @asynccontextmanager
+    async def server(self, turns, faults=None, *, wide=False):
+        formats = {"input_format": "pcm_16000", "output_format": "pcm_24000"} if wide else {}
+        agent, faults = SimulatedAgent(turns=turns, **formats), faults or Faults(late_chunks=2)
+        async with Simulator(agent, faults=faults, host="agent.example", port=80) as simulator:
+            yield (
+                simulator,
+                ElevenLabsConvaiConfig(
+                    agent_id=agent.agent_id, api_key=simulator.key, base_url=simulator.base_url
+                ),
+            )
 
-    @hookimpl
-    async def patter_call_setup(self, call):
-        for name in TOLD:
-            call.on(name, lambda report, name=name: self.events.append((name, report)))
+    def sessions(self, simulator):
+        return simulator.conversations
 
+    def lost_in_the_greeting(self, code):
+        return Faults(drop="greeting", drop_code=code)
 
-@pytest.fixture
-def reports(phone):
-    return Reports(phone)
-
-
-@asynccontextmanager
-async def calling(simcall, *turns, faults=None, texts=(HELLO, ANSWER), tts=None, **settings):
-    """A call whose agent says these texts, in that order; the caller's ear knows them by their pitch."""
-    hosted = SimulatedAgent(turns=turns or (SimulatedTurn("Hello?", ANSWER),), **settings)
-    async with Simulator(hosted, faults=faults, host="agent.example", port=80) as simulator:
-        engine = ElevenLabsConvaiConfig(
-            agent_id=hosted.agent_id, api_key=simulator.key, base_url=simulator.base_url
-        )
-        options = {"tts": tts} if tts else {}
-        call = simcall(Agent(engine=engine, first_message=HELLO, **options), limit_s=60)
-        call.scene.voice.spoken.extend(texts)
-        async with call:
-            yield call, simulator
-            if call.summary is None:
-                await call.quiet(1000)  # the agent's turn is over
-
-
-@pytest.mark.behaviour("RT-23")
-@pytest.mark.parametrize("after_ms", [0, 50, 250, 1000, None])
-async def test_an_early_caller_hears_the_whole_greeting_once_and_is_answered(simcall, reports, after_ms):
-    async with calling(simcall) as (call, simulator):
-        if after_ms is not None:
-            await asyncio.sleep(after_ms / 1000)
-            await call.caller_says("Hello?", wait=False)
-        await call.agent_says(HELLO)
-        if after_ms is None:
-            await asyncio.sleep(2)
-            await call.caller_says("Hello?", wait=False)
-        await call.agent_says(ANSWER)
-        assert call.line.clears == []
-    ((name, report),) = reports.events
-    assert (name, report.attempts, report.partial) == ("greeting_delivered", 1, False)
-    assert report.played_ms == speech_ms(HELLO)
-    assert [(line.role, line.text) for line in call.transcript] == [
-        ("assistant", HELLO),
-        ("user", "Hello?"),
-        ("assistant", ANSWER),
-    ]
-    assert simulator.conversations[0].spoken == [HELLO, ANSWER]
-
-
-@pytest.mark.behaviour("RT-23")
-async def test_16_khz_in_and_24_khz_out_are_converted(simcall, reports):
-    async with calling(simcall, input_format="pcm_16000", output_format="pcm_24000") as (call, simulator):
-        await call.agent_says(HELLO)
-        await call.caller_says("Hello?", wait=False)
-        await call.agent_says(ANSWER)
-        (spoken,) = (one for one in call.timeline if one.who == "agent" and one.text == HELLO)
-        assert (spoken.end - spoken.start) * 1000 == pytest.approx(speech_ms(HELLO), abs=20)
-        heard = decode(bytes(simulator.conversations[0].audio), PCM16_16K.encoding)
-    frames = [heard[at : at + 320] for at in range(0, len(heard) - 319, 320)]
-    pitches = [pitch for frame in frames if (pitch := pitch_of(frame, 16000)) is not None]
-    assert len(pitches) * 20 == pytest.approx(speech_ms("Hello?"), abs=40), "as long as it was said"
-    assert max(set(pitches), key=pitches.count) == 0, "as high as it was said"
-    assert 0 < len(np.unique(pitches)) < PITCHES
-
-
-@pytest.mark.behaviour("RT-22", "RT-23")
-@pytest.mark.parametrize("tts", [None, "fake"])
-async def test_a_greeting_that_was_not_applied_is_noticed_after_3_s(simcall, reports, tts):
-    texts = (ANSWER,)
-    async with calling(simcall, faults=Faults(ignore_first_message=True), texts=texts, tts=tts) as (call, _):
-        if tts:
-            await call.agent_says(HELLO, within_s=3.5 + speech_ms(HELLO) / 1000)
-        else:
-            await asyncio.sleep(3.5)
-        await asyncio.sleep(1)
-        ((name, report),) = reports.events
-        assert name == ("greeting_fallback" if tts else "greeting_failed")
-        assert report.attempts == 1
-        await call.caller_says("Hello?", wait=False)
-        await call.agent_says(ANSWER)
-    expected = [("user", "Hello?"), ("assistant", ANSWER)]
-    assert [(line.role, line.text) for line in call.transcript][-2:] == expected
-
-
-@pytest.mark.parametrize("drop_code", [1011, None])
-async def test_a_connection_that_is_lost_in_the_greeting_is_made_anew_and_greets(simcall, reports, drop_code):
-    faults = Faults(drop="greeting", drop_code=drop_code)
-    async with calling(simcall, faults=faults) as (call, simulator):
-        while not simulator.conversations:
-            await asyncio.sleep(0.01)
-        simulator.faults = Faults()
-        await call.agent_says("by when?")
-        await call.quiet(200)
-        again = call.timeline[-1]  # the ear takes it for more of the same utterance
-        assert round((again.end - again.start) * 1000) == speech_ms(HELLO)
-        assert len(call.line.clears) == 1
-        await call.caller_says("Hello?", wait=False)
-        await call.agent_says(ANSWER)
-        assert len(simulator.conversations) == 2
-    ((name, report),) = reports.events
-    assert (name, report.attempts, report.played_ms) == ("greeting_delivered", 2, speech_ms(HELLO))
-
-
-async def test_a_caller_interrupts_and_the_agent_listens(simcall):
-    long = "Well, that is a long story, and I shall tell all of it from the very beginning."
-    turns = (SimulatedTurn("Hello?", long), SimulatedTurn("Stop.", ANSWER))
-    async with calling(simcall, *turns, texts=(HELLO, long, ANSWER), faults=Faults(late_chunks=2)) as (
-        call,
-        _,
-    ):
-        await call.agent_says(HELLO)
-        await call.caller_says("Hello?", wait=False)
-        await call.agent_says("Well, that is")
-        await call.caller_says("Stop.", wait=False)
-        await call.agent_says(ANSWER)
-        assert len(call.line.clears) == 1
-    said = [line for line in call.transcript if line.role == "assistant"]
-    assert said[1].interrupted
-    assert long.startswith(said[1].text)
-    assert len(said[1].text) < len(long) // 2
-    assert said[2].text == ANSWER
-
-
-async def test_a_tool_runs_and_its_result_is_spoken(simcall, phone):
-    asked = []
-
-    @tool
-    async def hours(day: str) -> str:
-        """When it is open."""
-        asked.append(day)
-        return "8 to 6"
-
-    turn = SimulatedTurn("When?", ANSWER, tool=SimulatedTool("hours", {"day": "friday"}))
-    async with Simulator(SimulatedAgent(turns=(turn,)), host="agent.example", port=80) as simulator:
-        engine = ElevenLabsConvaiConfig(
-            agent_id="agent_simulated", api_key=simulator.key, base_url=simulator.base_url
-        )
-        call = simcall(Agent(engine=engine, first_message=HELLO, tools=[hours]), limit_s=60)
-        call.scene.voice.spoken.extend([HELLO, ANSWER])
-        async with call:
+    async def test_an_agent_that_ends_the_conversation_ends_the_call(self, simcall):
+        turn = SimulatedTurn("Bye.", "Goodbye.", ends_call=True)
+        async with self.calling(simcall, turn, texts=(HELLO, "Goodbye.")) as (call, simulator):
             await call.agent_says(HELLO)
-            await call.caller_says("When?", wait=False)
-            await call.agent_says(ANSWER)
-    assert asked == ["friday"]
-    assert simulator.conversations[0].results == ["8 to 6"]
-
-
-async def test_an_agent_that_ends_the_conversation_ends_the_call(simcall):
-    turn = SimulatedTurn("Bye.", "Goodbye.", ends_call=True)
-    async with calling(simcall, turn, texts=(HELLO, "Goodbye.")) as (call, simulator):
-        await call.agent_says(HELLO)
-        await call.caller_says("Bye.", wait=False)
-        await call.agent_says("Goodbye.")
-        summary = await call.ended()
-        assert summary.reason == "the agent ended the call"
-        assert len(simulator.conversations) == 1, "nobody came back"
-        assert call.failures == []
+            await call.caller_says("Bye.", wait=False)
+            await call.agent_says("Goodbye.")
+            summary = await call.ended()
+            assert summary.reason == "the agent ended the call"
+            assert len(simulator.conversations) == 1, "nobody came back"
+            assert call.failures == []

@@ -8,18 +8,7 @@ import logging
 
 import numpy as np
 import pytest
-from simulated_convai import (
-    HELLO,
-    KEY,
-    SESSION,
-    Listener,
-    agent,
-    engine_of,
-    now,
-    responses_of,
-    say,
-    virtually,
-)
+from simulated_convai import HELLO, KEY, SESSION, agent, engine_of, virtually
 
 from patter.audio.formats import MULAW_8K, PCM16_16K, PCM16_24K
 from patter.audio.g711 import decode
@@ -28,6 +17,7 @@ from patter.providers.hosted_agent import PAD_MS
 from patter.providers.llm import Message, ToolSpec
 from patter.providers.paced_audio import AHEAD_S
 from patter.providers.realtime import RealtimeSession
+from patter.testing.engine_listener import EngineListener, now, responses_of, say_to
 from patter.testing.tones import pitch_of, speech_ms
 from patter_elevenlabs.convai import CALL_END_S
 from patter_elevenlabs.simulator import CLIENT_EVENTS, Faults, SimulatedTool, SimulatedTurn
@@ -39,7 +29,7 @@ def test_the_agent_says_the_first_message_by_itself_and_whole():
     async def body(engine, simulator):
         begun = now()
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.kinds == [
             "session_ready",
@@ -106,10 +96,10 @@ def test_a_first_message_that_was_not_applied_shows_as_a_ready_session_without_a
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(3.5)
         assert heard.kinds == ["session_ready"]
-        await say(engine, then_s=1)
+        await say_to(engine, then_s=1)
         assert heard.kinds[1:3] == ["transcript_input", "response_started"]
         assert "error" not in heard.kinds, "what it says then is no greeting of its own"
 
@@ -119,7 +109,7 @@ def test_a_first_message_that_was_not_applied_shows_as_a_ready_session_without_a
 def test_an_agent_that_greets_with_words_of_its_own_is_told(caplog):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         (error,) = heard.of("error")
         assert (error.detail, error.request) == ("first_message_not_applied", "session")
@@ -134,7 +124,7 @@ def test_an_agent_that_greets_with_words_of_its_own_is_told(caplog):
 def test_a_first_message_told_with_other_punctuation_is_the_same():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("", first_message="Good morning -- THE bakery"))
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.of("error") == []
 
@@ -148,8 +138,8 @@ def test_a_first_message_told_with_other_punctuation_is_the_same():
 def test_a_turn_of_the_caller_is_answered():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         assert heard.kinds == [
             "session_ready",
@@ -170,8 +160,8 @@ def test_a_turn_of_the_caller_is_answered():
 def test_the_callers_words_may_come_after_the_answer_has_begun():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         assert heard.kinds.index("transcript_input") > heard.kinds.index("audio")
         assert len(responses_of(heard.events)[0]) == 1
@@ -182,7 +172,7 @@ def test_the_callers_words_may_come_after_the_answer_has_begun():
 def test_a_pause_that_is_shorter_than_the_audio_ahead_does_not_end_a_response():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert MULAW_8K.duration_ms(len(heard.audio)) == speech_ms(HELLO)
 
@@ -193,11 +183,11 @@ def test_a_pause_that_is_shorter_than_the_audio_ahead_does_not_end_a_response():
 def test_an_interruption_cancels_the_response_and_drops_what_comes_late(late_chunks):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("audio", 5)
         await asyncio.sleep(0.3)
         audio = len(heard.audio)
-        await say(engine, 200)
+        await say_to(engine, 200)
         await heard.until("interrupted")
         await asyncio.sleep(0.1)
         assert heard.kinds[-2:] == ["interrupted", "response_done"]
@@ -214,7 +204,7 @@ def test_an_interruption_cancels_the_response_and_drops_what_comes_late(late_chu
 def test_the_server_may_interrupt_its_own_first_message():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert [event.detail for event in heard.of("interrupted")] == ["interruption"]
         assert heard.time_of("interrupted") < speech_ms(HELLO) / 1000
@@ -227,13 +217,13 @@ def test_an_interruption_while_the_audio_is_still_heard_comes_before_the_respons
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(speech_ms(HELLO) / 1000 - 0.5)
         assert MULAW_8K.duration_ms(len(heard.audio)) == speech_ms(HELLO)
         assert "response_done" not in heard.kinds
         sent = [one["type"] for one in simulator.conversations[0].sent]
         assert sent[-1] == "agent_response_complete"
-        await say(engine, 200)
+        await say_to(engine, 200)
         assert heard.kinds[-2:] == ["interrupted", "response_done"]
         assert heard.of("response_done")[0].status == "cancelled"
 
@@ -243,7 +233,7 @@ def test_an_interruption_while_the_audio_is_still_heard_comes_before_the_respons
 def test_a_complete_response_is_done_when_its_audio_is():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         begun = now()
         await heard.until("response_done")
         assert heard.times[-1] - begun == pytest.approx(speech_ms(HELLO) / 1000, abs=0.05)
@@ -261,7 +251,7 @@ def test_the_formats_are_those_of_the_agent(name, audio_format):
         assert engine.audio_formats() == (MULAW_8K, MULAW_8K)
         await engine.connect(SESSION)
         assert engine.audio_formats() == (audio_format, audio_format)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.of("session_ready")[0].echo is None, "there is no turn detection to tell of"
         pad_ms = 0 if audio_format.rate == 8000 else PAD_MS
@@ -269,7 +259,7 @@ def test_the_formats_are_those_of_the_agent(name, audio_format):
         assert not any(heard.audio[len(heard.audio) - audio_format.bytes_for_ms(pad_ms) :])
         pcm = decode(heard.audio, audio_format.encoding)
         assert pitch_of(pcm[: audio_format.rate // 50], audio_format.rate) == 0
-        await say(engine, 300, audio_format)
+        await say_to(engine)
         await heard.until("transcript_input")
 
     virtually(body, agent(output_format=name, input_format=name))
@@ -280,8 +270,8 @@ def test_a_tool_is_called_and_answered():
 
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("function_call")
         (event,) = heard.of("function_call")
         assert (event.call.name, event.call.arguments) == ("opening_hours", '{"day": "friday"}')
@@ -313,8 +303,8 @@ def test_a_tool_without_a_result_does_not_stop_the_conversation():
 
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done", 2)
         assert simulator.conversations[0].results == [None]
 
@@ -325,8 +315,8 @@ def test_a_tool_without_a_result_does_not_stop_the_conversation():
 def test_an_agent_that_ends_the_call_calls_the_tool_that_ends_it(tools):
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind.", tools=tools))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("closed")
         assert [event.call.name for event in heard.of("function_call")] == [tool.name for tool in tools]
         assert heard.of("closed")[0].detail == "end_call"
@@ -341,8 +331,8 @@ def test_an_agent_that_ends_the_call_calls_the_tool_that_ends_it(tools):
 def test_a_call_that_the_agent_has_ended_ends_without_a_lost_session():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind.", tools=(END_CALL,)))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("function_call")
         (event,) = heard.of("function_call")
         assert event.response_id == heard.of("audio")[0].response_id, "its last words are heard first"
@@ -365,7 +355,7 @@ def test_a_long_greeting_is_passed_on_as_it_is_heard():
     async def body(engine, simulator):
         begun = now()
         await engine.connect(RealtimeSession("", first_message=text.strip()))
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         times = [at for event, at in zip(heard.events, heard.times, strict=True) if event.kind == "audio"]
         assert MULAW_8K.duration_ms(len(heard.audio)) == speech_ms(text.strip())
@@ -379,7 +369,7 @@ def test_a_long_greeting_is_passed_on_as_it_is_heard():
 def test_pings_are_answered_all_call_long():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(60)
         assert "closed" not in heard.kinds
         (conversation,) = simulator.conversations
@@ -395,9 +385,9 @@ def test_billed_time_is_told_with_each_response_and_none_of_it_twice():
     async def body(engine, simulator):
         await engine.connect(SESSION)
         begun = now()
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done", 2)
         seconds = [event.usage.seconds for event in heard.of("usage")]
         assert len(seconds) == 2
@@ -409,7 +399,7 @@ def test_billed_time_is_told_with_each_response_and_none_of_it_twice():
 def test_what_comes_before_the_metadata_is_kept():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.kinds[:2] == ["session_ready", "transcript_input"]
         assert [one["type"] for one in simulator.conversations[0].received[1:2]] == ["pong"]
@@ -422,10 +412,10 @@ def test_a_lost_conversation_goes_on_with_its_history_and_no_second_greeting():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         await engine.connect(RealtimeSession("Be kind.", first_message=HELLO, history=history))
-        again = Listener(engine)
+        again = EngineListener(engine)
         await asyncio.sleep(2)
         assert again.kinds == ["session_ready"]
         second = simulator.conversations[1]
@@ -433,7 +423,7 @@ def test_a_lost_conversation_goes_on_with_its_history_and_no_second_greeting():
         (update,) = (one for one in second.received if one["type"] == "contextual_update")
         assert update["text"].endswith(f"You: {HELLO}\nCaller: A cake, please.")
         assert "x" not in update["text"].split("\n")[1:]
-        await say(engine)
+        await say_to(engine)
         await again.until("response_done")
         ids = {event.response_id for event in heard.of("response_started")}
         assert not ids & {event.response_id for event in again.of("response_started")}
@@ -484,7 +474,7 @@ def test_strategies_have_no_effect_and_a_line_says_so(caplog):
 def test_silence_of_a_codec_is_no_speech():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession(""))
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         for _ in range(100):
             await engine.send_audio(b"\xff" * 160)
             await asyncio.sleep(0.02)

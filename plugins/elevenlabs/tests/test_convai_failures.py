@@ -7,7 +7,7 @@ import base64
 import logging
 
 import pytest
-from simulated_convai import HELLO, KEY, SESSION, Listener, agent, engine_of, now, responses_of, virtually
+from simulated_convai import HELLO, KEY, SESSION, agent, engine_of, virtually
 
 from patter.errors import (
     ConfigError,
@@ -18,6 +18,7 @@ from patter.errors import (
 )
 from patter.providers.realtime import RealtimeSession
 from patter.providers.vendor_socket import CLOSE_S
+from patter.testing.engine_listener import EngineListener, now, responses_of
 from patter.testing.tones import speech_ms
 from patter_elevenlabs.convai import METADATA_S
 from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
@@ -96,7 +97,7 @@ def test_a_format_that_nobody_knows_is_refused():
 def test_a_connection_that_is_lost_in_the_greeting_ends_the_session(code):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         await heard.task
         assert heard.kinds[-1] == "closed"
@@ -135,7 +136,7 @@ def test_nobody_there_is_an_error():
 def test_broken_messages_between_the_good_ones_change_nothing():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.of("transcript_output")[0].text == HELLO
         assert len(heard.audio) == speech_ms(HELLO) * 8
@@ -147,7 +148,7 @@ def test_broken_messages_between_the_good_ones_change_nothing():
 def test_an_agent_without_a_voice_ends_its_response_all_the_same():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.audio == b""
         assert heard.times[-1] > 3, "core waits 3 s for the greeting's audio"
@@ -168,7 +169,7 @@ def test_an_agent_without_a_voice_ends_its_response_all_the_same():
 def test_the_vendors_limits_end_the_session(server, reason, kinds):
     async def body(engine, simulator):
         await engine.connect(RealtimeSession(""))
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         assert heard.kinds == kinds
         assert heard.events[-1].detail == reason
@@ -179,7 +180,7 @@ def test_the_vendors_limits_end_the_session(server, reason, kinds):
 def test_closing_ends_receiving_and_takes_no_longer_than_it_may():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(0.5)
         begun = now()
         await engine.close()
@@ -210,7 +211,7 @@ def test_it_is_connected_before_it_is_used():
 def test_the_key_is_in_no_log_url_error_or_repr(caplog):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         config = engine._config
         for shown in (repr(engine), repr(config), str(config), config.socket_url, repr(heard.events)):

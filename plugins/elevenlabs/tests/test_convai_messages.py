@@ -10,7 +10,6 @@ from elevenlabs.types import ConversationInitiationClientDataRequestInput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from simulated_convai import responses_of
 
 from patter.audio.formats import MULAW_8K, PCM16_16K
 from patter.providers.hosted_agent import MOST_CALLS
@@ -18,6 +17,7 @@ from patter.providers.llm import Message
 from patter.providers.paced_audio import MOST_KEPT_S
 from patter.providers.realtime import RealtimeSession
 from patter.providers.vendor_json import typed_object
+from patter.testing.engine_listener import responses_of
 from patter_elevenlabs.convai_config import ElevenLabsConvaiConfig
 from patter_elevenlabs.convai_messages import (
     LONGEST_HISTORY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
-from simulated_live import SESSION, Listener
+from simulated_live import SESSION
 
 import patter_google
 from patter.audio.formats import MULAW_8K, PCM16_16K, PCM16_24K
@@ -13,6 +13,7 @@ from patter.environment import Environment
 from patter.plugins import PluginManager, import_attribute, resolve
 from patter.plugins.building import SharedObjectPool
 from patter.providers.context import ProviderContext
+from patter.testing.engine_listener import EngineListener
 from patter.testing.memory_network import MemoryNetwork
 from patter.testing.virtual_loop import run_virtual
 from patter_google.live import GeminiLive
@@ -28,7 +29,7 @@ def test_it_takes_turns_with_whoever_makes_a_sound():
             context = ProviderContext(Environment(), SharedObjectPool(), "call_1", MULAW_8K)
             engine = GeminiLive(GeminiLiveConfig(**settings), context)
             await engine.connect(SESSION)
-            heard = Listener(engine)
+            heard = EngineListener(engine)
             for number in (1, 2):
                 before = len(heard.audio)
                 await noise(engine)

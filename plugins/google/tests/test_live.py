@@ -6,12 +6,13 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from simulated_live import HELLO, KEY, SESSION, Listener, now, responses_of, say, virtually
+from simulated_live import HELLO, KEY, SESSION, virtually
 
 from patter.audio.formats import PCM16_16K, PCM16_24K
 from patter.audio.g711 import decode
 from patter.providers.llm import Message
 from patter.providers.realtime import RealtimeSession
+from patter.testing.engine_listener import EngineListener, now, responses_of, say_to
 from patter.testing.tones import pitch_of, speech_ms
 from patter_google.simulator import Faults, SimulatedTool, SimulatedTurn, Terms
 
@@ -19,7 +20,7 @@ from patter_google.simulator import Faults, SimulatedTool, SimulatedTurn, Terms
 def test_it_says_a_text_when_it_is_asked_to():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(1)
         assert heard.kinds == ["session_ready"], "nothing is said unasked"
         begun = now()
@@ -48,7 +49,7 @@ def test_it_says_a_text_when_it_is_asked_to():
 def test_models_of_the_second_generation_are_asked_with_a_turn_of_the_conversation():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await engine.request_response(HELLO)
         await heard.until("response_done")
         asked = simulator.connections[0].received[1]["clientContent"]
@@ -63,8 +64,8 @@ def test_the_rates_are_the_vendors_and_what_is_said_at_them_is_understood():
     async def body(engine, simulator):
         assert engine.audio_formats() == (PCM16_16K, PCM16_24K)
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine, 400)
+        heard = EngineListener(engine)
+        await say_to(engine, 400)
         await heard.until("response_done")
         received = bytes(simulator.connections[0].model.audio)
         assert PCM16_16K.duration_ms(len(received)) == 400
@@ -92,8 +93,8 @@ def test_a_turn_of_the_caller_is_answered_in_one_response(faults, late_playback)
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         await asyncio.sleep(2)
         started, done = responses_of(heard.events)
@@ -118,8 +119,8 @@ def test_a_long_answer_is_never_silent_and_never_far_ahead():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         begun, sent_s = None, 0.0
         for event, at in zip(heard.events, heard.times, strict=True):
@@ -137,14 +138,14 @@ def test_a_long_answer_is_never_silent_and_never_far_ahead():
 def test_an_interruption_cancels_the_response_while_its_audio_is_still_to_be_heard():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("audio")
         await asyncio.sleep(1.5)
         assert any(
             "generationComplete" in one.get("serverContent", {}) for one in simulator.connections[0].sent
         )
-        await say(engine, 200)
+        await say_to(engine, 200)
         assert heard.kinds[-1] == "response_done"
         (cut,) = heard.of("interrupted")
         done = heard.of("response_done")[0]
@@ -161,8 +162,8 @@ def test_an_interruption_cancels_the_response_while_its_audio_is_still_to_be_hea
 def test_a_response_that_is_given_up_is_over_at_once_and_nothing_more_of_it_comes():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("audio")
         (started,) = heard.of("response_started")
         await engine.cancel_response("another")
@@ -177,7 +178,7 @@ def test_a_response_that_is_given_up_is_over_at_once_and_nothing_more_of_it_come
         before = len(heard.events)
         await asyncio.sleep(5)
         assert {event.kind for event in heard.events[before:]} <= {"usage"}
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done", 2)
         assert [done.status for done in heard.of("response_done")] == ["cancelled", "completed"]
         assert "interrupted" not in heard.kinds
@@ -190,8 +191,8 @@ def test_a_function_is_called_and_all_results_go_in_one_message():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         first, second = heard.of("function_call")
         assert (first.call.name, first.call.arguments) == ("hours", '{"day": "friday"}')
@@ -222,8 +223,8 @@ def test_while_a_function_runs_it_is_asked_for_nothing_else():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("function_call")
         assert heard.texts("transcript_output") == ["One moment."]
         await engine.request_response("It takes a while.")
@@ -242,11 +243,11 @@ def test_the_result_of_a_cancelled_call_is_not_sent():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         await engine.send_tool_result("call-1", "8 to 6")
-        await say(engine)
+        await say_to(engine)
         await engine.send_tool_result("call-2", "8 to 6")
         await heard.until("response_done", 2)
         (connection,) = simulator.connections
@@ -260,8 +261,8 @@ def test_the_result_of_a_cancelled_call_is_not_sent():
 def test_what_a_turn_was_billed_is_told_by_kind():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine, 1000)
+        heard = EngineListener(engine)
+        await say_to(engine, 1000)
         await heard.until("usage")
         (event,) = heard.of("usage")
         used = event.usage
@@ -283,16 +284,16 @@ def test_a_lost_session_is_made_anew_with_its_history():
     async def body(engine, simulator):
         await engine.connect(SESSION)
         simulator.connections[0].abort()
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         await engine.connect(RealtimeSession("Be kind.", history=history))
         again = simulator.connections[1]
         await asyncio.sleep(0.1)
         assert again.model.history == [("model", "Hello."), ("user", "I want bread.")]
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(1)
         assert heard.kinds == ["session_ready"], "it waits for the caller"
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done")
 
     virtually(body)

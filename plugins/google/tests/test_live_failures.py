@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from simulated_live import HELLO, KEY, SESSION, Listener, now, say, virtually
+from simulated_live import HELLO, KEY, SESSION, virtually
 
 from patter.errors import (
     ConfigError,
@@ -16,6 +16,7 @@ from patter.errors import (
     ProviderTimeout,
     RateLimitedError,
 )
+from patter.testing.engine_listener import EngineListener, now, say_to
 from patter_google.live_config import GeminiLiveConfig
 from patter_google.simulator import Faults, SimulatedTurn
 
@@ -81,8 +82,8 @@ def test_a_slow_acknowledgement_is_waited_for():
 def test_a_connection_that_is_lost_in_mid_answer_is_told_once(code):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("closed")
         await heard.task
         assert heard.events[-1].detail == (str(code) if code else "connection lost")
@@ -99,7 +100,7 @@ def test_a_connection_that_is_lost_in_mid_answer_is_told_once(code):
 def test_the_vendor_may_interrupt_a_text_that_was_asked_for():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await engine.request_response(HELLO)
         await heard.until("response_done")
         assert [event.detail for event in heard.of("interrupted")] == ["interrupted"]
@@ -113,9 +114,9 @@ def test_the_vendor_may_interrupt_a_text_that_was_asked_for():
 def test_late_pongs_lose_no_connection():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(120)
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done")
 
     virtually(body, (SimulatedTurn("1", "One."),), faults=Faults(pong_s=30))
@@ -124,7 +125,7 @@ def test_late_pongs_lose_no_connection():
 def test_closing_takes_no_longer_than_it_may_when_nobody_answers():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(0.1)
         begun = now()
         await engine.close()
@@ -167,7 +168,7 @@ def test_it_is_connected_before_it_is_used():
 def test_the_key_is_in_no_log_event_error_or_repr(caplog):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await engine.request_response(HELLO)
         await heard.until("response_done")
         link = engine._link

@@ -7,11 +7,12 @@ from random import Random
 
 import pytest
 from google.genai import types
-from simulated_live import KEY, responses_of
+from simulated_live import KEY
 
 from patter.providers.llm import Message, ToolSpec
 from patter.providers.realtime import RealtimeSession
 from patter.providers.vendor_json import LONGEST_TEXT, json_object
+from patter.testing.engine_listener import responses_of
 from patter_google import live_messages as messages
 from patter_google.live_config import GeminiLiveConfig
 from patter_google.live_reading import MOST_CALLS, LiveReader

@@ -6,12 +6,13 @@ import asyncio
 import json
 
 import pytest
-from simulated_live import HELLO, KEY, LED, SESSION, Listener, now, responses_of, say, virtually
+from simulated_live import HELLO, KEY, LED, SESSION, virtually
 
 from patter.errors import ProviderDisconnected
 from patter.prewarm.warming import Warmable
 from patter.providers.llm import ToolSpec
 from patter.providers.realtime import RealtimeSession
+from patter.testing.engine_listener import EngineListener, now, responses_of, say_to
 from patter_google.simulator import Faults, SimulatedTool, SimulatedTurn, Terms
 
 SHORT = Terms(connection_s=20, notice_s=8)
@@ -25,11 +26,11 @@ TOOLS = (BOOK, ToolSpec("transfer_call", "Transfers."), ToolSpec("end_call", "En
 def test_a_connection_that_is_to_go_away_is_replaced_between_two_turns():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         await asyncio.sleep(13 - now())
-        await say(engine, 200)
+        await say_to(engine, 200)
         assert len(simulator.connections) == 2
         first, second = simulator.connections
         assert first.close_code == 1000
@@ -49,13 +50,13 @@ def test_a_connection_that_is_to_go_away_is_replaced_between_two_turns():
 def test_what_is_said_while_it_is_replaced_is_not_lost():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine, 100, then_s=2)  # for a handle
+        heard = EngineListener(engine)
+        await say_to(engine, 100, then_s=2)  # for a handle
         simulator.faults = Faults(ack_s=0.5)
         await asyncio.sleep(12 - now())
         model = simulator.connections[0].model
         before = len(model.audio)
-        await say(engine, 600)
+        await say_to(engine, 600)
         assert len(model.audio) - before == 600 * 32
         await heard.until("response_done", 2)
 
@@ -67,9 +68,9 @@ def test_an_answer_under_way_is_heard_before_the_connection_is_replaced():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(11.2 - now())
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done")
         assert len(simulator.connections) == 1
         await asyncio.sleep(0.5)
@@ -83,7 +84,7 @@ def test_an_answer_under_way_is_heard_before_the_connection_is_replaced():
 def test_a_connection_without_a_handle_is_used_up_to_its_end():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         assert round(now()) == 20
         assert heard.events[-1].detail == "1008"
@@ -94,7 +95,7 @@ def test_a_connection_without_a_handle_is_used_up_to_its_end():
 def test_a_session_that_cannot_be_resumed_is_lost():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(1)
         simulator.handles.clear()
         await heard.until("closed")
@@ -108,7 +109,7 @@ def test_a_session_that_cannot_be_resumed_is_lost():
 def test_the_length_of_a_session_is_limited_only_without_compression(compression):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(1000)
         assert ("closed" in heard.kinds) is not compression
 
@@ -136,7 +137,7 @@ def test_a_parked_session_is_set_up_byte_for_byte_as_a_live_one(session):
         await engine.adopt_websocket(handle)
         assert live.close_code is not None or await _closes(live)
         assert parked.received == [{"setup": parked.setup}]
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await engine.request_response(HELLO)
         await heard.until("response_done")
         assert heard.kinds[0] == "session_ready"
@@ -156,10 +157,10 @@ def test_what_comes_before_the_acknowledgement_is_kept():
         handle = await engine.open_parked_connection(SESSION)
         await asyncio.sleep(15)
         await engine.adopt_websocket(handle)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(1)
         assert len(simulator.connections) == 2, "it was told to go away while nobody read"
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done")
 
     virtually(body, terms=SHORT)
@@ -185,12 +186,12 @@ def test_where_patter_decides_nothing_is_answered_or_stopped_unasked():
         (connection,) = simulator.connections
         detection = connection.setup["realtimeInputConfig"]["automaticActivityDetection"]
         assert detection == {"disabled": True}
-        heard = Listener(engine)
-        await say(engine, 400, then_s=3)
+        heard = EngineListener(engine)
+        await say_to(engine, 400, then_s=3)
         assert heard.kinds == ["session_ready", "transcript_input"]
         await engine.request_response()
         await heard.until("audio")
-        await say(engine, 400)
+        await say_to(engine, 400)
         await heard.until("response_done")
         assert heard.of("response_done")[0].status == "completed"
         assert "interrupted" not in heard.kinds
@@ -203,19 +204,19 @@ def test_where_patter_decides_nothing_is_answered_or_stopped_unasked():
 def test_where_patter_decides_giving_up_a_response_stops_the_model_and_hands_over_what_was_said():
     async def body(engine, simulator):
         await engine.connect(LED)
-        heard = Listener(engine)
-        await say(engine, 200)
+        heard = EngineListener(engine)
+        await say_to(engine, 200)
         await engine.request_response()
         await heard.until("audio")
         (connection,) = simulator.connections
         before = len(connection.model.audio)
-        await say(engine, 400)
+        await say_to(engine, 400)
         assert len(connection.model.audio) == before
         await engine.cancel_response(heard.of("response_started")[0].response_id)
         await asyncio.sleep(0.1)
         assert len(connection.model.audio) - before == 400 * 32, "each frame once, in order"
         assert any(one.get("serverContent", {}).get("interrupted") for one in connection.sent)
-        await say(engine, 200, then_s=0.5)
+        await say_to(engine, 200, then_s=0.5)
         await engine.request_response()
         await heard.until("response_done", 2)
         assert [one.status for one in heard.of("response_done")] == ["cancelled", "completed"]
@@ -233,8 +234,8 @@ def test_where_patter_decides_it_goes_on_after_functions_without_being_asked():
 
     async def body(engine, simulator):
         await engine.connect(LED)
-        heard = Listener(engine)
-        await say(engine, 200)
+        heard = EngineListener(engine)
+        await say_to(engine, 200)
         await engine.request_response()
         await heard.until("response_done")
         await engine.send_tool_result("call-1", json.dumps({"from": 8}))
@@ -251,16 +252,16 @@ def test_what_is_said_during_an_answer_is_kept_for_half_a_minute():
 
     async def body(engine, simulator):
         await engine.connect(LED)
-        heard = Listener(engine)
-        await say(engine, 100)
+        heard = EngineListener(engine)
+        await say_to(engine, 100)
         await engine.request_response()
         await heard.until("audio")
         (connection,) = simulator.connections
         before = len(connection.model.audio)
-        await say(engine, 35_000)
+        await say_to(engine, 35_000)
         await heard.until("response_done")
         await asyncio.sleep(0.2)
-        await say(engine, 20)
+        await say_to(engine, 20)
         assert len(connection.model.audio) - before == 30_020 * 32
 
     virtually(body, (SimulatedTurn("1", reply),))

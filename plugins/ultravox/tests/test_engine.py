@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from simulated_ultravox import HELLO, KEY, SESSION, Listener, now, responses_of, say, virtually
+from simulated_ultravox import HELLO, KEY, SESSION, virtually
 
 from patter.audio.formats import PCM16_8K, PCM16_16K, PCM16_24K
 from patter.audio.g711 import decode
 from patter.providers.hosted_agent import PAD_MS
 from patter.providers.llm import Message, ToolSpec
 from patter.providers.realtime import RealtimeSession
+from patter.testing.engine_listener import EngineListener, now, responses_of, say_to
 from patter.testing.tones import pitch_of, speech_ms
 from patter_ultravox.simulator import Faults, SimulatedTool, SimulatedTurn
 
@@ -31,8 +32,8 @@ def test_the_first_message_is_spoken_by_the_vendor_and_cannot_be_interrupted():
     async def body(engine, simulator):
         begun = now()
         await engine.connect(SESSION)
-        heard = Listener(engine)
-        await say(engine, 400)
+        heard = EngineListener(engine)
+        await say_to(engine, 400)
         await heard.until("response_done")
         assert heard.kinds[:2] == ["session_ready", "response_started"]
         assert heard.kinds[-1] == "response_done"
@@ -54,10 +55,10 @@ def test_the_first_message_is_spoken_by_the_vendor_and_cannot_be_interrupted():
 def test_a_call_without_a_first_message_waits_for_the_caller():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(3)
         assert heard.kinds == ["session_ready"]
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done")
         assert heard.kinds[1:3] == ["transcript_input", "response_started"]
         assert heard.kinds[-1] == "response_done"
@@ -71,7 +72,7 @@ def test_a_call_without_a_first_message_waits_for_the_caller():
 def test_a_greeting_that_is_not_spoken_shows_as_a_ready_session_without_audio():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(3.5)
         assert heard.kinds == ["session_ready"]
 
@@ -167,13 +168,13 @@ def test_the_rates_are_the_carriers_or_those_that_are_configured(carrier, settin
         assert engine.audio_formats() == (takes, gives)
         await engine.connect(SESSION)
         assert engine.audio_formats() == (takes, gives)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         pad_ms = PAD_MS if carrier is not None and gives.rate != carrier.rate else 0
         assert gives.duration_ms(len(heard.audio)) == speech_ms(HELLO) + pad_ms
         assert not any(heard.audio[len(heard.audio) - gives.bytes_for_ms(pad_ms) :])
         assert pitch_of(decode(heard.audio, gives.encoding)[: gives.rate // 50], gives.rate) == 0
-        await say(engine, 300, takes)
+        await say_to(engine)
         await heard.until("transcript_input")
 
     virtually(body, carrier_format=carrier, **settings)
@@ -196,8 +197,8 @@ def test_a_turn_of_the_caller_is_answered_in_one_response(faults):
 
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("response_done")
         await asyncio.sleep(1)
         started, done = responses_of(heard.events)
@@ -218,11 +219,11 @@ def test_a_turn_of_the_caller_is_answered_in_one_response(faults):
 def test_an_interruption_cancels_the_response_while_its_audio_is_still_to_be_heard():
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind."))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("audio", 10)
         await asyncio.sleep(0.8)
-        await say(engine, 300)
+        await say_to(engine, 300)
         assert heard.kinds[-1] == "response_done"
         (cut,) = heard.of("interrupted")
         assert cut.detail == "playback_clear_buffer"
@@ -241,7 +242,7 @@ def test_an_interruption_cancels_the_response_while_its_audio_is_still_to_be_hea
 def test_the_vendor_may_interrupt_its_own_greeting():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.of("response_done")[0].status == "cancelled"
         assert heard.time_of("interrupted") < speech_ms(HELLO) / 1000
@@ -254,8 +255,8 @@ def test_a_tool_is_called_and_answered():
 
     async def body(engine, simulator):
         await engine.connect(RealtimeSession("Be kind.", tools=(BOOK,)))
-        heard = Listener(engine)
-        await say(engine)
+        heard = EngineListener(engine)
+        await say_to(engine)
         await heard.until("function_call")
         (event,) = heard.of("function_call")
         assert (event.call.name, event.call.arguments) == ("book", '{"people": 4, "day": "friday"}')
@@ -289,18 +290,18 @@ def test_a_lost_call_goes_on_with_its_history_and_no_second_greeting():
 
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         simulator.faults = Faults()
         await engine.connect(RealtimeSession("Be kind.", first_message=HELLO, history=history))
-        again = Listener(engine)
+        again = EngineListener(engine)
         await asyncio.sleep(2)
         assert again.kinds == ["session_ready"]
         assert simulator.calls[1].request["initialMessages"] == [
             {"role": "MESSAGE_ROLE_AGENT", "text": HELLO},
             {"role": "MESSAGE_ROLE_USER", "text": "A cake, please."},
         ]
-        await say(engine)
+        await say_to(engine)
         await again.until("response_done")
         ids = {event.response_id for event in heard.of("response_started")}
         assert not ids & {event.response_id for event in again.of("response_started")}
@@ -312,9 +313,9 @@ def test_billed_time_is_told_with_each_response_and_none_of_it_twice():
     async def body(engine, simulator):
         await engine.connect(SESSION)
         begun = now()
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
-        await say(engine)
+        await say_to(engine)
         await heard.until("response_done", 2)
         seconds = [event.usage.seconds for event in heard.of("usage")]
         assert len(seconds) == 2

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from simulated_ultravox import KEY, SESSION, Listener, engine_of, now, responses_of, say, virtually
+from simulated_ultravox import KEY, SESSION, engine_of, virtually
 
 from patter.errors import (
     ConfigError,
@@ -18,6 +18,7 @@ from patter.errors import (
 )
 from patter.providers.realtime import RealtimeSession
 from patter.providers.vendor_socket import CLOSE_S
+from patter.testing.engine_listener import EngineListener, now, responses_of, say_to
 from patter_ultravox.config import UltravoxConfig
 from patter_ultravox.simulator import Faults, SimulatedTurn
 
@@ -112,7 +113,7 @@ def test_a_join_url_that_is_refused_is_an_error_that_does_not_show_it():
 def test_a_socket_that_closes_at_once_is_a_session_that_is_closed():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         assert heard.kinds == ["session_ready", "closed"]
         assert heard.events[-1].detail == "1011"
@@ -124,7 +125,7 @@ def test_a_socket_that_closes_at_once_is_a_session_that_is_closed():
 def test_a_connection_that_is_lost_in_the_greeting_ends_the_session(code):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("closed")
         await heard.task
         assert heard.kinds[-1] == "closed"
@@ -153,7 +154,7 @@ def test_nobody_there_is_an_error():
 def test_an_agent_without_a_voice_ends_its_response_all_the_same():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         assert heard.audio == b""
         assert heard.times[-1] > 3, "core waits 3 s for the greeting's audio"
@@ -168,9 +169,9 @@ def test_an_agent_without_a_voice_ends_its_response_all_the_same():
 def test_the_vendors_end_of_a_call_is_the_sessions(how):
     async def body(engine, simulator):
         await engine.connect(RealtimeSession(""))
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         if how == "the agent hangs up":
-            await say(engine)
+            await say_to(engine)
         await heard.until("closed")
         assert heard.events[-1].detail == "1000"
         reason = "agent_hangup" if how == "the agent hangs up" else "timeout"
@@ -183,7 +184,7 @@ def test_the_vendors_end_of_a_call_is_the_sessions(how):
 def test_closing_hangs_up_ends_receiving_and_takes_no_longer_than_it_may():
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await asyncio.sleep(0.5)
         begun = now()
         await engine.close()
@@ -229,7 +230,7 @@ def test_it_is_connected_before_it_is_used():
 def test_neither_the_key_nor_the_join_url_is_in_a_log_an_event_or_a_repr(caplog):
     async def body(engine, simulator):
         await engine.connect(SESSION)
-        heard = Listener(engine)
+        heard = EngineListener(engine)
         await heard.until("response_done")
         for shown in (repr(engine), repr(engine._config), str(engine._config), repr(heard.events)):
             assert KEY not in shown

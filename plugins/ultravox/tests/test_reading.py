@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated_ultravox import responses_of
 
 from patter.audio.formats import PCM16_8K
 from patter.providers.hosted_agent import MOST_CALLS
 from patter.providers.vendor_json import typed_object
+from patter.testing.engine_listener import responses_of
 from patter_ultravox.messages import join_url
 from patter_ultravox.reading import CallReader
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from patter.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from patter.testing.engine_listener import EngineListener as EngineListener
+    from patter.testing.engine_listener import run_engine as run_engine
     from patter.testing.engine_script import EngineReply as EngineReply
     from patter.testing.engine_script import EngineScript as EngineScript
     from patter.testing.fake_carrier import Dialled as Dialled
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CallTool": "patter.testing.scene",
     "Dialled": "patter.testing.fake_carrier",
+    "EngineListener": "patter.testing.engine_listener",
     "EngineReply": "patter.testing.engine_script",
     "EngineScript": "patter.testing.engine_script",
     "FakeCarrier": "patter.testing.fake_carrier",
@@ -62,6 +65,7 @@ _HOMES = {
     "VirtualTimeLimitExceeded": "patter.testing.virtual_loop",
     "VirtualTimeLoop": "patter.testing.virtual_loop",
     "VoiceFault": "patter.testing.scene",
+    "run_engine": "patter.testing.engine_listener",
     "run_virtual": "patter.testing.virtual_loop",
     "word_error_rate": "patter.testing.word_errors",
 }

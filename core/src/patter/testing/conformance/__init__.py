@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from patter.testing.conformance.barge_in import BargeInConformance as BargeInConformance
     from patter.testing.conformance.carrier import CarrierConformance as CarrierConformance
     from patter.testing.conformance.common import Conformance as Conformance
+    from patter.testing.conformance.engine_calls import EngineCallConformance as EngineCallConformance
     from patter.testing.conformance.llm import LLMConformance as LLMConformance
     from patter.testing.conformance.noise_filter import NoiseFilterConformance as NoiseFilterConformance
     from patter.testing.conformance.realtime import RealtimeConformance as RealtimeConformance
@@ -24,6 +25,7 @@ _HOMES = {
     "BargeInConformance": "patter.testing.conformance.barge_in",
     "CarrierConformance": "patter.testing.conformance.carrier",
     "Conformance": "patter.testing.conformance.common",
+    "EngineCallConformance": "patter.testing.conformance.engine_calls",
     "LLMConformance": "patter.testing.conformance.llm",
     "NoiseFilterConformance": "patter.testing.conformance.noise_filter",
     "RealtimeConformance": "patter.testing.conformance.realtime",
