@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator
 
 from patter.plugins.configuration import ProviderConfig
+from patter.plugins.vendor_fields import BaseUrl, socket_address
 
 ELEVENLABS: Final = "https://api.elevenlabs.io"
 
@@ -25,9 +26,8 @@ class ElevenLabsConvaiConfig(ProviderConfig):
     api_key: SecretStr | None = Field(
         default=None, description="key of the vendor; an agent that is public needs none"
     )
-    base_url: str = Field(
+    base_url: BaseUrl = Field(
         default=ELEVENLABS,
-        max_length=2_000,
         description="address of the API; a residency has its own: https://api.eu.residency.elevenlabs.io",
     )
     hosted_prompt: bool = Field(
@@ -45,18 +45,6 @@ class ElevenLabsConvaiConfig(ProviderConfig):
         default_factory=dict, description="more fields for a language model of your own, as they are"
     )
 
-    @field_validator("base_url")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address such as https://api.elevenlabs.io")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("must hold no user name or password; the key goes into api_key")
-        if parts.query or parts.fragment:
-            raise ValueError("must hold no query")
-        return value.rstrip("/")
-
     @field_validator("api_key")
     @classmethod
     def _is_header(cls, value: SecretStr | None) -> SecretStr | None:
@@ -68,9 +56,8 @@ class ElevenLabsConvaiConfig(ProviderConfig):
     @property
     def socket_url(self) -> str:
         """Where conversations with the agent begin; holds no secret."""
-        scheme, _, rest = self.base_url.partition("://")
-        socket = "wss" if scheme == "https" else "ws"
-        return f"{socket}://{rest}/v1/convai/conversation?agent_id={quote(self.agent_id, safe='')}"
+        path = f"/v1/convai/conversation?agent_id={quote(self.agent_id, safe='')}"
+        return f"{socket_address(self.base_url)}{path}"
 
     @property
     def headers(self) -> dict[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
 from patter.plugins.configuration import ProviderConfig
+from patter.plugins.vendor_fields import ApiKey, BaseUrl, socket_address
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 
@@ -25,8 +25,8 @@ class GeminiLiveConfig(ProviderConfig):
     model: str = Field(
         default="gemini-3.1-flash-live-preview", min_length=1, max_length=200, description="name of the model"
     )
-    api_key: SecretStr = Field(description="key of the vendor; it travels in a header, never in an address")
-    base_url: str = Field(default=GOOGLE, max_length=2_000, description="address of the API, without a path")
+    api_key: ApiKey = Field(description="key of the vendor; it travels in a header, never in an address")
+    base_url: BaseUrl = Field(default=GOOGLE, description="address of the API, without a path")
     api_version: Literal["v1", "v1beta", "v1alpha"] = Field(
         default="v1", description="v1alpha has fields that are in preview"
     )
@@ -63,26 +63,6 @@ class GeminiLiveConfig(ProviderConfig):
         default_factory=dict, description="more fields of the set-up, such as proactivity, as they are"
     )
 
-    @field_validator("base_url")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"must be an address such as {GOOGLE}")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("must hold no user name or password; the key goes into api_key")
-        if parts.query or parts.fragment:
-            raise ValueError("must hold no query; the key goes into api_key")
-        return value.rstrip("/")
-
-    @field_validator("api_key")
-    @classmethod
-    def _is_header(cls, value: SecretStr) -> SecretStr:
-        key = value.get_secret_value().strip()
-        if not key or not key.isascii() or not key.isprintable():
-            raise ValueError("is empty, or holds characters that no key has")
-        return SecretStr(key)
-
     @property
     def key(self) -> str:
         """The key itself; never to be shown."""
@@ -91,9 +71,8 @@ class GeminiLiveConfig(ProviderConfig):
     @property
     def socket_url(self) -> str:
         """The address of the socket; it holds no secret."""
-        scheme, _, rest = self.base_url.partition("://")
         service = f"{_SERVICE}.{self.api_version}.GenerativeService.BidiGenerateContent"
-        return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws/{service}"
+        return f"{socket_address(self.base_url)}/ws/{service}"
 
     @property
     def asks_with_content(self) -> bool:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from patter.plugins.vendor_fields import socket_address
 from patter_openai.config import OpenAIServerConfig
 
 
@@ -72,5 +73,4 @@ class OpenAIRealtimeConfig(OpenAIServerConfig):
     @property
     def socket_url(self) -> str:
         """The address of the socket, with the model."""
-        scheme, _, rest = self.base_url.partition("://")
-        return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/realtime?model={quote(self.model, safe='')}"
+        return f"{socket_address(self.base_url)}/realtime?model={quote(self.model, safe='')}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
 from patter.plugins.configuration import ProviderConfig
+from patter.plugins.vendor_fields import ApiKey, BaseUrl
 
 ULTRAVOX: Final = "https://api.ultravox.ai/api"
 
@@ -16,8 +16,8 @@ class UltravoxConfig(ProviderConfig):
     """A model, a voice, and the account that pays for them."""
 
     model: str = Field(default="ultravox-v0.7", min_length=1, max_length=200, description="name of the model")
-    api_key: SecretStr = Field(description="key of the vendor")
-    base_url: str = Field(default=ULTRAVOX, max_length=2_000, description="address up to and with /api")
+    api_key: ApiKey = Field(description="key of the vendor")
+    base_url: BaseUrl = Field(default=ULTRAVOX, description="address up to and with /api")
     voice: str | None = Field(
         default=None,
         min_length=1,
@@ -36,26 +36,6 @@ class UltravoxConfig(ProviderConfig):
     extra_body: dict[str, Any] = Field(
         default_factory=dict, description="more fields of the call, such as vadSettings, as they are"
     )
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an address such as https://api.ultravox.ai/api")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("must hold no user name or password; the key goes into api_key")
-        if parts.query or parts.fragment:
-            raise ValueError("must hold no query")
-        return value.rstrip("/")
-
-    @field_validator("api_key")
-    @classmethod
-    def _is_header(cls, value: SecretStr) -> SecretStr:
-        key = value.get_secret_value().strip()
-        if not key or not key.isascii() or not key.isprintable():
-            raise ValueError("is empty, or holds characters that no key has")
-        return SecretStr(key)
 
     @property
     def key(self) -> str:
