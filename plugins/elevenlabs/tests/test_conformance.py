@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from simulated_convai import virtually
 
-from patter.testing.conformance import RealtimeConformance
+from patter.testing.conformance import HostedEngineConformance, RealtimeConformance
 from patter.testing.conformance.subject import Server
-from patter_elevenlabs.simulator import Simulator
+from patter_elevenlabs.simulator import Faults, Simulator
 
 
 class TestElevenLabsConvai(RealtimeConformance):
@@ -29,3 +30,8 @@ class TestElevenLabsConvai(RealtimeConformance):
                 }
 
         return simulator
+
+
+class TestHostedConvai(HostedEngineConformance):
+    faults = Faults
+    play = staticmethod(virtually)

@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from simulated_ultravox import virtually
 
-from patter.testing.conformance import RealtimeConformance
+from patter.testing.conformance import HostedEngineConformance, RealtimeConformance
 from patter.testing.conformance.subject import Server
-from patter_ultravox.simulator import Simulator
+from patter_ultravox.simulator import Faults, Simulator
 
 
 class TestUltravox(RealtimeConformance):
@@ -32,3 +33,8 @@ class TestUltravox(RealtimeConformance):
         """Calls that were made."""
         assert self.simulator is not None
         return len(self.simulator.calls)
+
+
+class TestHostedUltravox(HostedEngineConformance):
+    faults = Faults
+    play = staticmethod(virtually)

@@ -74,6 +74,10 @@ class HostedEngine(RealtimeEngine, Generic[Reader]):
     def _tool_result(self, call_id: str, output: str) -> Mapping[str, Any]:
         """The message that answers a tool call."""
 
+    def _audio_message(self, chunk: bytes) -> str | bytes:
+        """The message that a frame of the caller's audio is sent in; the audio itself by default."""
+        return chunk
+
     # -- the session
 
     async def connect(self, session: RealtimeSession) -> None:
@@ -118,6 +122,11 @@ class HostedEngine(RealtimeEngine, Generic[Reader]):
         return ProviderDisconnected(f"{self._provider}: {what}", provider=self._provider)
 
     # -- to the agent
+
+    async def send_audio(self, chunk: bytes) -> None:
+        """A frame of the caller's audio; nothing after `close()`. Raises `ProviderDisconnected` without a connection."""
+        if chunk:
+            await self._send(self._audio_message(chunk))
 
     async def send_tool_result(self, call_id: str, output: str) -> None:
         """Answer a tool call, at once: the agent waits for it. One that it does not wait for is not sent."""

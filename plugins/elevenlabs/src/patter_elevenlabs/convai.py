@@ -136,10 +136,8 @@ class ElevenLabsConvai(HostedEngine[ConversationReader]):
 
     # -- to the agent
 
-    async def send_audio(self, chunk: bytes) -> None:
-        """A frame of the caller's audio; nothing after `close()`. Raises `ProviderDisconnected` without a connection."""
-        if chunk:
-            await self._send(audio_chunk(chunk))
+    def _audio_message(self, chunk: bytes) -> str:
+        return audio_chunk(chunk)
 
     def _tool_result(self, call_id: str, output: str) -> Mapping[str, Any]:
         return tool_result(call_id, output)

@@ -111,11 +111,6 @@ class Ultravox(HostedEngine[CallReader]):
 
     # -- to the vendor
 
-    async def send_audio(self, chunk: bytes) -> None:
-        """A frame of the caller's audio; nothing after `close()`. Raises `ProviderDisconnected` without a connection."""
-        if chunk:
-            await self._send(chunk)
-
     def _tool_result(self, call_id: str, output: str) -> Mapping[str, Any]:
         return tool_result(call_id, output)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from patter.testing.conformance.carrier import CarrierConformance as CarrierConformance
     from patter.testing.conformance.common import Conformance as Conformance
     from patter.testing.conformance.engine_calls import EngineCallConformance as EngineCallConformance
+    from patter.testing.conformance.hosted_engine import HostedEngineConformance as HostedEngineConformance
     from patter.testing.conformance.llm import LLMConformance as LLMConformance
     from patter.testing.conformance.noise_filter import NoiseFilterConformance as NoiseFilterConformance
     from patter.testing.conformance.realtime import RealtimeConformance as RealtimeConformance
@@ -26,6 +27,7 @@ _HOMES = {
     "CarrierConformance": "patter.testing.conformance.carrier",
     "Conformance": "patter.testing.conformance.common",
     "EngineCallConformance": "patter.testing.conformance.engine_calls",
+    "HostedEngineConformance": "patter.testing.conformance.hosted_engine",
     "LLMConformance": "patter.testing.conformance.llm",
     "NoiseFilterConformance": "patter.testing.conformance.noise_filter",
     "RealtimeConformance": "patter.testing.conformance.realtime",
