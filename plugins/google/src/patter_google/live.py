@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from patter.audio.formats import PCM16_16K, PCM16_24K, AudioFormat
-from patter.errors import ProviderDisconnected
-from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
+from patter.providers.parkable_engine import ParkableEngine
+from patter.providers.realtime import RealtimeEvent, RealtimeSession
 from patter_google import live_messages as messages
 from patter_google.live_errors import PROVIDER
 from patter_google.live_link import LiveLink
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 HELD_MS: Final = 30_000
 
 
-class GeminiLive(RealtimeEngine):
-    """One call's engine. `connect()` may be called again when the session was lost, with its history.
+class GeminiLive(ParkableEngine[LiveLink]):
+    """One call's engine.
 
     The model finds the caller's turns by itself. Where Patter decides (RT-24) it is told of them: what the caller says
     while the model answers is kept, because the beginning of a turn would stop the answer, and is sent when the answer is
@@ -34,14 +34,13 @@ class GeminiLive(RealtimeEngine):
     """
 
     def __init__(self, config: GeminiLiveConfig, context: ProviderContext) -> None:
+        super().__init__(PROVIDER)
         self._config = config
         self._environment = context.environment
-        self._link: LiveLink | None = None
         self._answer_is_due = False
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._results: dict[str, str] = {}
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<GeminiLive {self._config.model}>"
@@ -52,47 +51,14 @@ class GeminiLive(RealtimeEngine):
 
     # -- the session
 
-    async def connect(self, session: RealtimeSession) -> None:
-        """Open a session, in place of the one there was. Raises `ProviderError`."""
-        await self._use(await self.open_parked_connection(session))
-
-    async def open_parked_connection(self, session: RealtimeSession) -> LiveLink:
-        """A session opened as `connect()` opens it, for `adopt_websocket()`; it costs nothing. Raises `ProviderError`."""
-        if self._closed:
-            raise ProviderDisconnected("the engine was closed", provider=PROVIDER)
+    async def _open(self, session: RealtimeSession) -> LiveLink:
+        """It costs nothing until the model speaks."""
         return await LiveLink.open(self._config, session, self._environment.new_id("response"))
 
-    async def adopt_websocket(self, handle: LiveLink) -> None:
-        """Use a parked session as it is; nothing is sent. Closes another one that it had.
-
-        Raises `ProviderDisconnected` for one that is no longer open.
-        """
-        if handle is self._link:
-            return
-        if self._closed or not handle.is_open:
-            raise ProviderDisconnected("the parked connection is closed", provider=PROVIDER)
-        await self._use(handle)
-
     async def _use(self, link: LiveLink) -> None:
-        before, self._link = self._link, link
         self._answer_is_due = False
         self._results.clear()
-        if before is not None:
-            await before.close()
-        if self._closed:  # while it was being opened
-            await link.close()
-            raise ProviderDisconnected("the engine was closed while it was connecting", provider=PROVIDER)
-
-    async def close(self) -> None:
-        """End the session and `receive()`. Idempotent."""
-        self._closed = True
-        if self._link is not None:
-            await self._link.close()
-
-    def _current(self) -> LiveLink:
-        if self._link is None:
-            raise ProviderDisconnected(f"{PROVIDER}: connect() it first", provider=PROVIDER)
-        return self._link
+        await super()._use(link)
 
     # -- audio and events
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from patter import net
 from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
+from patter.providers.parkable_engine import SessionLink
 from patter.providers.realtime import RealtimeEvent, RealtimeSession
 from patter.providers.vendor_json import json_object
-from patter.providers.vendor_socket import close_code, close_socket
+from patter.providers.vendor_socket import close_code
 from patter_google import live_messages as messages
 from patter_google.live_errors import PROVIDER, opening_error
 from patter_google.live_reading import LiveReader
@@ -33,29 +34,22 @@ MOST_WAITING: Final = 1_500
 _MESSAGES_BEFORE: Final = 64
 
 
-class LiveLink:
+class LiveLink(SessionLink):
     """An open session. What parking returns is one of these, and adopting it is to use it.
 
     Attributes:
-        session: what it was opened with.
         reader: what the server's messages mean.
-        events: what was read, or decided here, and not yet fetched, in order.
-        over: whether the session has ended.
         turn_is_open: whether the server was told, in this connection, that the caller's turn begins.
     """
 
     def __init__(self, config: GeminiLiveConfig, session: RealtimeSession, name: str) -> None:
-        self.session = session
+        super().__init__(session)
         self.reader = LiveReader(name)
-        self.events: deque[RealtimeEvent] = deque()
-        self.over = False
         self.turn_is_open = False
         self._config = config
-        self._socket: ClientConnection | None = None
         self._receiving: asyncio.Task[str | bytes] | None = None
         self._waiting: deque[str] | None = None
         self._told = asyncio.Event()
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<LiveLink {self._config.model}{'' if self.is_open else ', closed'}>"
@@ -146,17 +140,7 @@ class LiveLink:
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.append(raw)
             return
-        await self._write_now(raw)
-
-    async def _write_now(self, raw: str) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        if self._socket is None or self.over:
-            return
-        try:
-            await self._socket.send(raw)
-        except ConnectionClosed:
-            return
+        await super().write(raw)
 
     def tell(self, events: list[RealtimeEvent]) -> None:
         """Events of our own making, for `receive()`."""
@@ -168,12 +152,8 @@ class LiveLink:
     async def receive(self) -> AsyncIterator[RealtimeEvent]:
         """The events of the session; ends with `closed`, or quietly by `close()`."""
         try:
-            while True:
-                while self.events:
-                    yield self.events.popleft()
-                if self.over or self._closed:
-                    return
-                await self._read()
+            async for event in super().receive():
+                yield event
         finally:
             self._stop_receiving()
 
@@ -251,7 +231,7 @@ class LiveLink:
         while self._waiting:
             waiting, self._waiting = self._waiting, deque()
             for raw in waiting:
-                await self._write_now(raw)
+                await super().write(raw)
         self._waiting = None
 
     # -- the end
@@ -263,23 +243,10 @@ class LiveLink:
             self.events.extend(self.reader.end(asyncio.get_running_loop().time()))
             self.events.append(RealtimeEvent("closed", detail=detail))
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the connection is up."""
-        socket = self._socket
-        return not (self._closed or self.over) and socket is not None and socket.state.name == "OPEN"
-
     async def close(self) -> None:
         """End the session, within 1 s. Idempotent."""
-        self._closed = True
-        self.events.clear()
         self._told.set()
-        await self._release()
-
-    async def _release(self) -> None:
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            await close_socket(socket)
+        await super().close()
 
 
 def _looked_at(receiving: asyncio.Task[str | bytes]) -> None:

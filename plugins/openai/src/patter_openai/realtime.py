@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from patter.audio.formats import MULAW_8K, AudioFormat
-from patter.errors import ProviderDisconnected
 from patter.providers.llm import Message
-from patter.providers.realtime import RealtimeEngine, RealtimeEvent, RealtimeSession
+from patter.providers.parkable_engine import ParkableEngine
+from patter.providers.realtime import RealtimeEvent, RealtimeSession
 from patter_openai import realtime_messages as messages
 from patter_openai.realtime_errors import PROVIDER
 from patter_openai.realtime_formats import chosen_format
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from patter_openai.realtime_config import OpenAIRealtimeConfig
 
 
-class OpenAIRealtime(RealtimeEngine):
-    """One call's engine. `connect()` may be called again when the session was lost, with its history (RT-11)."""
+class OpenAIRealtime(ParkableEngine[RealtimeLink]):
+    """One call's engine."""
 
     def __init__(self, config: OpenAIRealtimeConfig, context: ProviderContext) -> None:
+        super().__init__(PROVIDER)
         self._config = config
         self._format = chosen_format(config.audio_format, context.carrier_format or MULAW_8K)
-        self._link: RealtimeLink | None = None
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<OpenAIRealtime {self._config.model}>"
@@ -37,44 +36,9 @@ class OpenAIRealtime(RealtimeEngine):
 
     # -- the session
 
-    async def connect(self, session: RealtimeSession) -> None:
-        """Open a session, in place of the one there was. Raises `ProviderError`."""
-        link = await self._open(session)
-        await self._use(link)
-
-    async def open_parked_connection(self, session: RealtimeSession) -> RealtimeLink:
-        """A session opened as `connect()` opens it, for `adopt_websocket()`. Raises `ProviderError`."""
-        return await self._open(session)
-
-    async def adopt_websocket(self, handle: RealtimeLink) -> None:
-        """Use a parked session as it is; nothing is sent. Closes another one that it had.
-
-        Raises `ProviderDisconnected` for one that is no longer open.
-        """
-        if handle is self._link:
-            return
-        if self._closed or not handle.is_open:
-            raise ProviderDisconnected("the parked connection is closed", provider=PROVIDER)
-        await self._use(handle)
-
     async def _open(self, session: RealtimeSession) -> RealtimeLink:
-        if self._closed:
-            raise ProviderDisconnected("the engine was closed", provider=PROVIDER)
         audio_format = chosen_format(self._config.audio_format, session.carrier_format)
         return await RealtimeLink.open(self._config, session, audio_format)
-
-    async def _use(self, link: RealtimeLink) -> None:
-        before, self._link = self._link, link
-        if before is not None:
-            await before.close()
-        if self._closed:  # while it was being opened
-            await link.close()
-
-    async def close(self) -> None:
-        """End the session and `receive()`. Idempotent."""
-        self._closed = True
-        if self._link is not None:
-            await self._link.close()
 
     # -- audio and events
 
@@ -87,13 +51,8 @@ class OpenAIRealtime(RealtimeEngine):
         """The events of the present session; ends with `closed`, or quietly by `close()`."""
         if self._closed:
             return
-        link = self._current()
-        while True:
-            while link.events:
-                yield link.events.popleft()
-            if link.over:
-                return
-            await link.read()
+        async for event in self._current().receive():
+            yield event
 
     # -- turns and responses
 
@@ -138,8 +97,3 @@ class OpenAIRealtime(RealtimeEngine):
     async def send_tool_result(self, call_id: str, output: str) -> None:
         """Append the result of a function call; asks for no response (RT-20)."""
         await self._current().send("tool", messages.function_output(call_id, output))
-
-    def _current(self) -> RealtimeLink:
-        if self._link is None:
-            raise ProviderDisconnected("the engine is not connected", provider=PROVIDER)
-        return self._link

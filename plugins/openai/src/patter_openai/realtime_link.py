@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
 from patter import net
 from patter.audio.formats import AudioFormat
 from patter.errors import ProviderDisconnected, ProviderError, ProviderTimeout
+from patter.providers.parkable_engine import SessionLink
 from patter.providers.realtime import RealtimeEvent, RealtimeSession
-from patter.providers.vendor_socket import close_socket
 from patter_openai import realtime_messages as messages
 from patter_openai.realtime_errors import EXPIRED, PROVIDER, close_detail, opening_error
 from patter_openai.realtime_events import EventReader, ServerMessage, parsed
@@ -25,14 +24,11 @@ if TYPE_CHECKING:
 CANCELLED_S: Final = 1.0
 
 
-class RealtimeLink:
+class RealtimeLink(SessionLink):
     """An open session. What parking returns is one of these, and adopting it is to use it.
 
     Attributes:
-        session: what it was opened with.
         reader: what the server's events mean.
-        events: what was read and not yet fetched, in order.
-        over: whether the connection has ended.
     """
 
     def __init__(
@@ -42,14 +38,11 @@ class RealtimeLink:
         config: OpenAIRealtimeConfig,
         reader: EventReader,
     ) -> None:
-        self.session = session
+        super().__init__(session)
         self.reader = reader
-        self.events: deque[RealtimeEvent] = deque()
-        self.over = False
         self._socket = socket
         self._config = config
         self._sent = 0
-        self._closed = False
         self._cancelled_until: float | None = None
 
     def __repr__(self) -> str:
@@ -80,7 +73,7 @@ class RealtimeLink:
         link = cls(socket, session, config, EventReader(audio_format))
         try:
             async with asyncio.timeout_at(deadline):
-                await link._set_up(audio_format)
+                await link._set_up(socket, audio_format)
         except TimeoutError:
             socket.transport.abort()
             raise ProviderTimeout(
@@ -91,7 +84,7 @@ class RealtimeLink:
             raise
         return link
 
-    async def _set_up(self, audio_format: AudioFormat) -> None:
+    async def _set_up(self, socket: ClientConnection, audio_format: AudioFormat) -> None:
         await self.send("session", messages.session_update(self._config, self.session, audio_format))
         for message in self.session.history:
             for item in messages.conversation_items(message):
@@ -100,7 +93,7 @@ class RealtimeLink:
 
         while not self.reader.ready:
             try:
-                text = await self._socket.recv()
+                text = await socket.recv()
             except ConnectionClosed as closed:
                 raise self._lost(closed) from None
             refusal = _refusal(text)
@@ -115,21 +108,13 @@ class RealtimeLink:
         self._sent += 1
         await self.write(messages.dumped({**message, "event_id": f"{request}-{self._sent}"}))
 
-    async def write(self, text: str) -> None:
-        """Send a text; nothing once the connection is lost, which is an event of its own."""
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            await self._socket.send(text)
-        except ConnectionClosed:
-            return
-
     # -- receiving
 
-    async def read(self) -> None:
+    async def _read(self) -> None:
         """Wait for the next message and put its events into `events`; at the end, that of the connection."""
         from websockets.exceptions import ConnectionClosed
 
+        assert self._socket is not None
         try:
             async with asyncio.timeout_at(self._cancelled_until):
                 text = await self._socket.recv()
@@ -143,7 +128,7 @@ class RealtimeLink:
             self._watch_cancelled()
             if self.reader.fatal:
                 self._ended(self.reader.fatal)
-                await close_socket(self._socket)
+                await self._release()
 
     def _watch_cancelled(self) -> None:
         if not self.reader.waits:
@@ -163,19 +148,6 @@ class RealtimeLink:
         return ProviderDisconnected(
             f"the engine closed the connection: {detail}", provider=PROVIDER, vendor_code=str(code or "")
         )
-
-    # -- the end
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the connection is up."""
-        return not (self._closed or self.over) and self._socket.state.name == "OPEN"
-
-    async def close(self) -> None:
-        """Close the connection, within 1 s. Idempotent."""
-        self._closed = True
-        self.events.clear()
-        await close_socket(self._socket)
 
 
 def _refusal(text: str | bytes) -> ServerMessage | None:
