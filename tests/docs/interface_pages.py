@@ -16,8 +16,14 @@ import patter.providers
 import patter.simulators
 from patter import net
 from patter.audio import formats
+from patter.plugins import vendor_fields
 from patter.plugins.configuration import ProviderConfig
 
+#: what has no docstring of its own, being a type
+FIELDS = {
+    "BaseUrl": "An `http(s)://` address without user, password, query or fragment, to which a path is added.",
+    "ApiKey": "A key that travels in a header: a `SecretStr` of printable ASCII, without spaces around it.",
+}
 #: the kinds of providers, in the order in which a call meets them
 KINDS = ("carrier", "noise_filter", "vad", "stt", "llm", "tts", "realtime", "barge_in")
 
@@ -38,6 +44,12 @@ def interfaces() -> str:
         f"### `{ProviderConfig.__name__}`",
         prose(ProviderConfig.__doc__),
     ]
+    parts += [
+        "## patter.plugins.vendor_fields",
+        first_paragraph(vendor_fields.__doc__),
+        *_names(vendor_fields),
+    ]
+    parts += [f"### `{name}`\n\n{what}" for name, what in FIELDS.items()]
     return "\n\n".join(parts)
 
 
