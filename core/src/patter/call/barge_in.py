@@ -80,7 +80,8 @@ class BargeIn:
         self._speech_end: float | None = None
         self._interim = ""
         self._interim_at: float | None = None
-        self._gate_seen = False
+        #: when the gate opens, until that was seen
+        self._gate_at = inf
         self.finalizing = False
 
     # -- the agent
@@ -88,14 +89,14 @@ class BargeIn:
     def agent_sent_audio(self, t: float) -> None:
         """The turn's first audio was sent; the gate opens `gate_s` later."""
         self.first_audio = t
-        self._gate_seen = False
+        self._gate_at = t + self.settings.gate_s
 
     def agent_turn_over(self) -> None:
         """The turn ended or was interrupted; nothing can be interrupted until the next one is heard."""
         if self.first_audio is not None or self._pending is not None:
             self._reset_strategies()
-        self.first_audio = None
-        self._pending = None
+        self.first_audio = self._pending = None
+        self._gate_at = inf
 
     def stopped(self, t: float) -> Interruption:
         """The application stops the agent: that ends a pending interruption, and counts as one of its own."""
@@ -198,8 +199,8 @@ class BargeIn:
 
     def time_passed(self, t: float) -> Interruption | None:
         """Look at the clock: speech at the gate's opening, ticks, the confirmation time."""
-        if not self._gate_seen and self.gate_open(t):
-            self._gate_seen = True
+        if t >= self._gate_at:
+            self._gate_at = inf
             if self._pending is None and self.settings.has_vad and self._speaking(t):
                 return self._speech_past_gate(t, t)
         pending = self._pending
@@ -235,9 +236,7 @@ class BargeIn:
         if pending is not None:
             expiry = self._expiry(pending, t)
             return min(expiry, pending.next_tick) if self._speaking(t) else expiry
-        if self.first_audio is not None and not self._gate_seen:
-            return self.first_audio + self.settings.gate_s
-        return inf
+        return self._gate_at
 
     # -- deciding
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from patter.call.barge_in import BargeIn, Interruption
     from patter.call.conversation import Conversation
     from patter.call.playout import Chunk, Playout
+    from patter.call.types import EosTrigger
     from patter.providers.stt import Final
 
 #: speech already begun is heard for at most this long after `end_call`, in s (CC-11)
@@ -41,6 +42,12 @@ DRAIN_S = 10.0
 #: every event of a call compares these, and an enum takes its time to look up a member
 _IDLE, _LISTENING, _THINKING = State.IDLE, State.LISTENING, State.THINKING
 _SPEAKING, _DRAINING, _ENDED = State.SPEAKING, State.DRAINING, State.ENDED
+
+_ENDS_OF_SPEECH: dict[EosTrigger, Emit] = {
+    "vad_silence": Emit("user_speech_eos", "vad_silence"),
+    "stt_endpoint": Emit("user_speech_eos", "stt_endpoint"),
+    "manual_commit": Emit("user_speech_eos", "manual_commit"),
+}
 
 
 class SessionMachine:
@@ -311,7 +318,7 @@ class SessionMachine:
             return
         self._stop_reply(t)
         self.conversation.user(dispatch.turn, dispatch.text, self._ms(self.caller.began_by(t)))
-        self._actions.append(Emit("user_speech_eos", dispatch.trigger))
+        self._actions.append(_ENDS_OF_SPEECH[dispatch.trigger])
         if not dispatch.restart:
             self._actions.append(Emit("turn_started", dispatch.turn))
         self._start_reply("reply", dispatch.text, t, dispatch)

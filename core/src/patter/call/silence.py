@@ -75,7 +75,8 @@ class Silence:
     def _begin(self, t: float) -> None:
         self._idle_since = t
         self._prompted = False
-        self._schedule(t)
+        if self._wait < inf:
+            self._schedule(t)
 
     def _schedule(self, since: float) -> None:
         self.deadline = since + (self._last_wait if self._prompted else self._wait)
