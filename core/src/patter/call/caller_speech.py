@@ -9,9 +9,16 @@ from patter.call.stt_watch import AFTER_INTERIM_S, STTWatch
 
 if TYPE_CHECKING:
     from patter.call.actions import Action
+    from patter.call.types import EosTrigger
 
 BEGAN, OVER = Emit("user_speech_started"), Emit("user_speech_ended")
 _FINALIZE = Finalize()
+#: the caller's turn is over, by what ended it
+TURN_ENDS: dict[EosTrigger, Emit] = {
+    "vad_silence": Emit("user_speech_eos", "vad_silence"),
+    "stt_endpoint": Emit("user_speech_eos", "stt_endpoint"),
+    "manual_commit": Emit("user_speech_eos", "manual_commit"),
+}
 
 
 class CallerSpeech:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from patter.call.actions import Action, Emit, EndCall, SendClear
 from patter.call.agent_turns import AgentTurns
-from patter.call.caller_speech import CallerSpeech
+from patter.call.caller_speech import TURN_ENDS, CallerSpeech
 from patter.call.session_state import Reply, SessionSettings, State
 from patter.call.silence import Silence
 from patter.call.stt_watch import STTWatch
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from patter.call.barge_in import BargeIn, Interruption
     from patter.call.conversation import Conversation
     from patter.call.playout import Chunk, Playout
-    from patter.call.types import EosTrigger
     from patter.providers.stt import Final
 
 #: speech already begun is heard for at most this long after `end_call`, in s (CC-11)
@@ -42,12 +41,6 @@ DRAIN_S = 10.0
 #: every event of a call compares these, and an enum takes its time to look up a member
 _IDLE, _LISTENING, _THINKING = State.IDLE, State.LISTENING, State.THINKING
 _SPEAKING, _DRAINING, _ENDED = State.SPEAKING, State.DRAINING, State.ENDED
-
-_ENDS_OF_SPEECH: dict[EosTrigger, Emit] = {
-    "vad_silence": Emit("user_speech_eos", "vad_silence"),
-    "stt_endpoint": Emit("user_speech_eos", "stt_endpoint"),
-    "manual_commit": Emit("user_speech_eos", "manual_commit"),
-}
 
 
 class SessionMachine:
@@ -223,7 +216,6 @@ class SessionMachine:
 
     def _answer_what_waits(self, t: float) -> None:
         """Words that came before their speech interrupted are answered once nothing more of it is expected (TN-03)."""
-        # most often nothing does
         waits = self.turns.open is not None or self.turns.held
         if waits and self.state is _LISTENING and not self.watch.expects_result(t):
             self._dispatch(self.turns.agent_turn_over(t, self._trigger), t)
@@ -318,7 +310,7 @@ class SessionMachine:
             return
         self._stop_reply(t)
         self.conversation.user(dispatch.turn, dispatch.text, self._ms(self.caller.began_by(t)))
-        self._actions.append(_ENDS_OF_SPEECH[dispatch.trigger])
+        self._actions.append(TURN_ENDS[dispatch.trigger])
         if not dispatch.restart:
             self._actions.append(Emit("turn_started", dispatch.turn))
         self._start_reply("reply", dispatch.text, t, dispatch)
@@ -350,8 +342,7 @@ class SessionMachine:
         return self._take(t)
 
     def _end_if_heard(self, t: float) -> None:
-        reply = self._agent.current
-        if reply is not None and reply.made and self.playout.finished(t):
+        if (reply := self._agent.current) is not None and reply.made and self.playout.finished(t):
             self._close_turn(t, interrupted=False)
             if self._agent.waiting:
                 self._speak_up(t)
@@ -378,7 +369,7 @@ class SessionMachine:
         self.barge_in.finalizing = self.caller.finalizing
         self._end_if_heard(t)
         self._answer_what_waits(t)
-        if t >= self.silence.deadline:
+        if t >= self.silence.deadline and self.state is _LISTENING:
             self._watch_silence(t)
         if t >= self._ends_at:
             self._end(CallStatus.COMPLETED, self._ends_because, t)
@@ -386,8 +377,6 @@ class SessionMachine:
 
     def _watch_silence(self, t: float) -> None:
         """Ask whether the caller is there, or hang up, when it is the caller's turn for too long (TN-22)."""
-        if self.state is not _LISTENING:
-            return
         if self.watch.expects_result(t) or self.tools_busy():
             self.silence.count_again(t)  # what was said or asked for is still worked at
             return
