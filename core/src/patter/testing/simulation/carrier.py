@@ -67,7 +67,13 @@ class Carrier:
         self._expected = end
         if end > self.accepted:
             self.accepted = end
-        plays_at = self._queue(size, t)
+        # in place, for this is done for every message
+        arrival, plays_at = t + self.delay_s, self._empty_at
+        if plays_at < arrival:
+            plays_at = arrival
+        self._empty_at = empty_at = plays_at + size / PER_S
+        if empty_at - arrival > self.most_ahead:
+            self.most_ahead, self.most_ahead_at = empty_at - arrival, t
         pieces = self.pieces
         if pieces:
             last = pieces[-1]
@@ -79,18 +85,10 @@ class Carrier:
 
     def tones(self, size: int, t: float) -> None:
         """Accept so many samples that are no speech."""
-        self._queue(size, t)
-
-    def _queue(self, size: int, t: float) -> float:
-        """Take audio into the buffer; returns when it begins to sound, in s."""
         arrival = t + self.delay_s
-        plays_at = self._empty_at
-        if plays_at < arrival:
-            plays_at = arrival
-        self._empty_at = empty_at = plays_at + size / PER_S
-        if empty_at - arrival > self.most_ahead:
-            self.most_ahead, self.most_ahead_at = empty_at - arrival, t
-        return plays_at
+        self._empty_at = max(self._empty_at, arrival) + size / PER_S
+        if self._empty_at - arrival > self.most_ahead:
+            self.most_ahead, self.most_ahead_at = self._empty_at - arrival, t
 
     def mark(self, name: str) -> float:
         """Accept a mark; returns when the audio before it has been played, in s."""

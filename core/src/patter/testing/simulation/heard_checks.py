@@ -32,20 +32,31 @@ def heard_problems(stage: Observed) -> list[str]:
         else:
             lines[line.reply] = [line]
     # the text of a turn that called tools is in several entries
-    written = " ".join(record.history_agent)
+    written = " ".join(record.written.agent)
     heard = [heard_of(report) for _, report in record.turns]
     reported = " ".join(filter(None, heard))
     found: list[str] = []
     if written != reported:
         found.append(f"the history says {written!r}, the turns {reported!r}")
     near = must_be_near_truth(stage)
+    carrier = stage.carrier
     for (t, report), text in zip(record.turns, heard, strict=True):
-        words, said = text.split(), lines.get(report.turn)
-        found += _of_turn(stage, report, words, said or [])
+        said = lines.get(report.turn)
         if said is None:
+            if text or not report.interrupted:
+                found += _of_turn(stage, report, text.split(), [])
             continue
         first, last = said[0].start, said[-1].end
-        pieces = [piece for piece in stage.carrier.pieces if piece.end > first and piece.start < last]
+        pieces = [piece for piece in carrier.pieces if piece.end > first and piece.start < last]
+        if (
+            text == said[0].line.text
+            and last <= carrier.accepted
+            and _is_whole(said, pieces, t + carrier.delay_s)
+            and (report.interrupted or stage.says_all(report.turn, said))
+        ):
+            continue
+        words = text.split()
+        found += _of_turn(stage, report, words, said)
         found += _nothing_skipped(stage, report, said, pieces)
         if near and (wrong := _far_from_truth(stage, t, len(words), said, pieces)):
             found.append(f"turn {report.turn} says {report.text!r}, but {wrong}")
@@ -55,6 +66,17 @@ def heard_problems(stage: Observed) -> list[str]:
 def heard_of(report: TurnReport) -> str:
     """What the caller heard of a turn, of which nothing may be left (TN-09)."""
     return "" if report.text == INTERRUPTED else report.text
+
+
+def _is_whole(lines: list[SpokenLine], pieces: list[Played], until: float) -> bool:
+    """Whether one sentence and nothing else was said, and sounded in one piece, as most do."""
+    if len(lines) > 1 or len(pieces) > 1 or not pieces:
+        return False
+    line, piece = lines[0], pieces[0]
+    spoken = line.line
+    heard = piece.start == line.start and piece.end >= line.start + spoken.samples
+    sounded = piece.plays_at + spoken.samples / PER_S <= until
+    return heard and sounded and not line.cut and spoken.all_begun == len(spoken.words)
 
 
 def _of_turn(stage: Observed, report: TurnReport, words: list[str], lines: list[SpokenLine]) -> list[str]:

@@ -77,7 +77,7 @@ def each_final_once(stage: Observed) -> Iterator[str]:
     """TN-03: every accepted final is in exactly one user entry, or unanswered at the end, and in order."""
     record = stage.record
     finals = record.accepted
-    entries = record.history_user + [line.text for line in record.transcript if line.unanswered]
+    entries = record.written.user + [line.text for line in record.written.transcript if line.unanswered]
     # mostly the entries are the finals word for word; or each last word was said once and is there once, in order
     there = _without_stops(entries)
     if there == _without_stops(finals) and not any(map(_says_twice, finals)):
@@ -136,8 +136,8 @@ def answered_once(stage: Observed) -> Iterator[str]:
     record = stage.record
     answers = [(start.user_turn, t, start) for t, start in record.started if start.user_turn is not None]
     texts = {turn: start.text for turn, _, start in answers}
-    if list(texts.values()) != record.history_user:
-        yield f"answered {list(texts.values())}, but the history has {record.history_user}"
+    if list(texts.values()) != record.written.user:
+        yield f"answered {list(texts.values())}, but the history has {record.written.user}"
     if len(texts) < len(answers):
         yield from _restarted(record, answers)
 
@@ -293,7 +293,7 @@ def nobody_waits_for_ever(stage: Observed) -> Iterator[str]:
     last_final = max((final.t for final in record.finals if final.accepted), default=0.0)
     if any(t > last_final for t, _ in _stopped_by_caller(record)):
         return  # the words that interrupted never came; asking the recogniser for them is the watch's business
-    lines = record.transcript
+    lines = record.written.transcript
     aside = {word for line in lines if line.backchannel for word in line.text.split()}
     for line in lines:
         if line.unanswered and not aside.issuperset(line.text.split()):

@@ -89,7 +89,12 @@ class Observer:
         record = self.record
         record.log += (self.t, code, value)
         if record.trace is not None:
-            record.trace.append(f"{self.t:9.3f}  {words % arguments}")
+            self._tell(words % arguments)
+
+    def _tell(self, words: str) -> None:
+        """One line of the trace."""
+        assert self.record.trace is not None
+        self.record.trace.append(f"{self.t:9.3f}  {words}")
 
     def note_cause(self, what: str, argument: Any) -> None:
         """The machine is about to be told something."""
@@ -140,15 +145,20 @@ class Observer:
 
     def note_reply_started(self, start: StartReply) -> None:
         """A reply is wanted."""
-        self.record.started.append((self.t, start))
-        self._turn = start.reply
-        self.note(3.0, start.reply, "  start reply %d (%s) to %r", start.reply, start.kind, start.text)
+        t, record, reply = self.t, self.record, start.reply
+        record.started.append((t, start))
+        self._turn = reply
+        record.log += (t, 3.0, reply)
+        if record.trace is not None:
+            self._tell(f"  start reply {reply} ({start.kind}) to {start.text!r}")
 
     def note_reply_cancelled(self, action: CancelReply) -> None:
         """A reply is not wanted any more."""
-        heard = action.reply in self.record.first_sent
-        self.record.cancelled.append(Cancelled(self.t, action.reply, self.cause, heard))
-        self.note(4.0, action.reply, "  cancel reply %d", action.reply)
+        t, record, reply = self.t, self.record, action.reply
+        record.cancelled.append(Cancelled(t, reply, self.cause, reply in record.first_sent))
+        record.log += (t, 4.0, reply)
+        if record.trace is not None:
+            self._tell(f"  cancel reply {reply}")
 
     def note_clear_asked(self, _: SendClear) -> None:
         """The carrier's buffer is to be emptied."""
@@ -177,13 +187,19 @@ class Observer:
         record = self.record
         if event == "transcript_final":
             record.transcribed.append(data)
-        elif event == "turn_ended":
-            record.turns.append((self.t, data))
+            return
+        t = self.t
+        if event == "turn_ended":
+            record.turns.append((t, data))
             self._turn = 0
-            self.note(8.0, data.turn, "  turn %d ended: %r", data.turn, data.text)
+            record.log += (t, 8.0, data.turn)
+            if record.trace is not None:
+                self._tell(f"  turn {data.turn} ended: {data.text!r}")
         else:
-            record.interruptions.append((self.t, data))
-            self.note(9.0, data.turn, "  interruption %s", data.outcome)
+            record.interruptions.append((t, data))
+            record.log += (t, 9.0, data.turn)
+            if record.trace is not None:
+                self._tell(f"  interruption {data.outcome}")
 
     # -- what the carrier is sent
 

@@ -64,8 +64,35 @@ class Quiet:
     state: State
 
 
+class Written:
+    """What is written of a call at its end.
+
+    Attributes:
+        user: the history's entries of the caller.
+        agent: those of the agent that have a text.
+        transcript: all lines.
+    """
+
+    __slots__ = ("agent", "transcript", "user")
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.transcript: tuple[TranscriptEntry, ...] = conversation.transcript
+        self.user: list[str] = []
+        self.agent: list[str] = []
+        for message in conversation.history:
+            if message.role == "user":
+                self.user.append(message.content)
+            elif message.role == "assistant" and message.content:
+                self.agent.append(message.content)
+
+
 class Record:
-    """One call's outcome. Times in s."""
+    """One call's outcome. Times in s.
+
+    Not more than thirty attributes, or each object has a dictionary of its own, which takes its time.
+    """
+
+    written: Written
 
     def __init__(self, *, trace: bool = False) -> None:
         self.finals: list[HeardFinal] = []
@@ -104,18 +131,7 @@ class Record:
         self.log: list[float] = []
         #: readable lines, when asked for
         self.trace: list[str] | None = [] if trace else None
-        #: what is written of the call at its end: the history's entries of either side, and the transcript
-        self.history_user: list[str] = []
-        self.history_agent: list[str] = []
-        self.transcript: tuple[TranscriptEntry, ...] = ()
 
     def read(self, conversation: Conversation) -> None:
         """The call is over: note what is written of it."""
-        self.transcript = conversation.transcript
-        self.history_user = user = []
-        self.history_agent = agent = []
-        for message in conversation.history:
-            if message.role == "user":
-                user.append(message.content)
-            elif message.role == "assistant" and message.content:
-                agent.append(message.content)
+        self.written = Written(conversation)
