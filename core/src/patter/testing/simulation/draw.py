@@ -5,7 +5,7 @@ Drawing touches no machine, so a script is the same whatever the engine does wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -70,7 +70,10 @@ def _texts(word: str) -> tuple[str, str, str]:
     return word, f"{STOP_WORD} {word}", f"{BACKCHANNEL} {word}"
 
 
-_TEXTS = tuple(map(_texts, WORDS))
+#: by the number of the word, from 1
+_TEXTS = (_texts(""), *map(_texts, WORDS))
+_KNOWN = len(_TEXTS)
+_time = itemgetter(0)
 #: the longest time for which the process does nothing, in s
 LONGEST_FREEZE_S = 2.0
 #: what recognisers write for silence (TN-06)
@@ -122,58 +125,66 @@ class CallerDrawing:
         self.t = 0.0
         self.words = 0
         self.said = ""
-        self.says_stop = False
 
     def add(self, t: float, what: str, argument: Any = None) -> None:
+        self.events.append((t, what, argument))
+
+    def first(self, count: int) -> list[Event]:
+        """So many events, those that were drawn first, in the order of their times."""
         # whole milliseconds: scripts read well, and many events fall on the pacer's grid
-        self.events.append((int(t * 1000.0 + 0.5) / 1000.0, what, argument))
+        events = [
+            (int(t * 1000.0 + 0.5) / 1000.0, what, argument) for t, what, argument in self.events[:count]
+        ]
+        events.sort(key=_time)
+        return events
 
     def text(self) -> str:
         """New words of the caller, whose last word is said in no other final."""
-        number = self.words
-        self.words = number + 1
-        word, stop, backchannel = _TEXTS[number] if number < len(_TEXTS) else _texts(f"number{number}")
+        self.words = number = self.words + 1
         kind = self.random()
-        return stop if kind < 0.25 else backchannel if kind < 0.35 else word
+        word, stop, backchannel = _TEXTS[number] if number < _KNOWN else _texts(f"number{number - 1}")
+        return word if kind >= 0.35 else stop if kind < 0.25 else backchannel
 
     def utterance(self) -> None:
         """Speech with its transcripts, or one of the ways in which the two do not fit each other."""
-        random = self.random
+        random, events = self.random, self.events
         kind = random()
         start = self.t
         end = start + (0.05 + 0.3 * random() if random() < 0.7 else 1.6 * random())
-        add = self.add
         if kind < 0.94:
-            add(start, "speech_started")
-        text = self.said = f"{self.said} {self.text()}" if random() < 0.07 and self.said else self.text()
+            events.append((start, "speech_started", None))
+        before = self.said
+        text = self.said = f"{before} {self.text()}" if random() < 0.07 and before else self.text()
         if random() < 0.5:
-            add(start + (end - start) * random(), "interim", text if random() < 0.8 else "")
+            events.append((start + (end - start) * random(), "interim", text if random() < 0.8 else ""))
         if kind < 0.97:
-            add(end, "speech_ended")
+            events.append((end, "speech_ended", None))
         after = end + (0.2 * random() if random() < 0.7 else 2.5 * random())
         if kind < 0.62 or kind >= 0.92:
-            add(after, "final", text)
+            events.append((after, "final", text))
         elif kind < 0.70:  # the vendor repeats itself
-            add(after, "final", text)
-            add(after + (0.3 if random() < 0.7 else 3.0) * random(), "final", f"{text}.")
+            events.append((after, "final", text))
+            again = after + (0.3 if random() < 0.7 else 3.0) * random()
+            events.append((again, "final", f"{text}."))
         elif kind < 0.77:  # one breath, two finals
-            add(start + (end - start) * random(), "final", text)
+            events.append((start + (end - start) * random(), "final", text))
             self.said = self.text()
-            add(after, "final", self.said)
+            events.append((after, "final", self.said))
         elif kind < 0.82:
-            add(after, "final", "")
+            events.append((after, "final", ""))
         elif kind < 0.84:
-            add(after, "final", CAPTIONS[int(random() * len(CAPTIONS))])
-        elif kind < 0.86 and self.events:  # nothing but partials, over and over
-            add(after, "interim", text)
-            add(after + 0.3, "interim", text)
+            events.append((after, "final", CAPTIONS[int(random() * len(CAPTIONS))]))
+        elif kind < 0.86:  # nothing but partials, over and over
+            events.append((after, "interim", text))
+            events.append((after + 0.3, "interim", text))
         self.t = end if random() < 0.8 else start
 
     def gap(self) -> None:
         """Time between two things that the caller does."""
-        kind, length = self.random(), self.random()
-        span = 0.05 if kind < 0.2 else 0.4 if kind < 0.7 else 1.0 if kind < 0.9 else 3.0
-        self.t += length * span * self.slowness
+        random = self.random
+        kind = random()
+        span = 0.4 if 0.2 <= kind < 0.7 else 0.05 if kind < 0.2 else 1.0 if kind < 0.9 else 3.0
+        self.t += random() * span * self.slowness
 
     def other(self, manual: bool) -> None:
         """What is no speech: the application, the socket, the process."""
@@ -246,8 +257,7 @@ def draw(seed: int) -> Script:
             caller.utterance()
         else:
             caller.other(manual)
-    events = drawn[:target]
-    events.sort(key=itemgetter(0))
+    events = caller.first(target)
     cut = random() < 0.25
     quiet_s = 0.0 if cut else 40.0
     script = Script(
@@ -268,8 +278,11 @@ def draw(seed: int) -> Script:
 
 def _with_idle_times(script: Script, random: Callable[[], float]) -> Script:
     """The same call of an agent that does not wait for ever for a caller, who also presses a few keys."""
-    settings = replace(
-        script.settings,
+    said = script.settings
+    settings = _settings(
+        first_message=said.first_message,
+        turn_end=said.turn_end,
+        can_finalize=said.can_finalize,
         idle_prompt="Are you still there?",
         idle_prompt_s=choose(random, (None, 0.3, 1.0, 2.5)),
         idle_hangup_s=choose(random, (None, None, 2.0, 6.0, 12.0)),
@@ -277,5 +290,5 @@ def _with_idle_times(script: Script, random: Callable[[], float]) -> Script:
     end = script.events[-1][0]
     keys: list[Event] = [(round(end * random(), 3), "digit", str(int(random() * 10))) for _ in range(3)]
     script.settings = settings
-    script.events = sorted([*script.events, *keys], key=lambda event: event[0])[: len(script.events)]
+    script.events = sorted([*script.events, *keys], key=_time)[: len(script.events)]
     return script

@@ -233,9 +233,7 @@ def _caller(random: Callable[[], float], manual: bool) -> list[tuple[float, str,
             caller.other(manual)
         else:
             _mishap(caller)
-    events = caller.events[:target]
-    events.sort(key=lambda event: event[0])
-    return events
+    return caller.first(target)
 
 
 def _mishap(caller: CallerDrawing) -> None:
