@@ -110,7 +110,7 @@ class AgentTurns:
             self.presses_keys = False
             return () if interrupted else (Emit("keys_pressed"),)
         rounds = heard_by_round(sentences, heard, rate)
-        text = " ".join(filter(None, rounds))
+        text = rounds[0] if len(rounds) == 1 else " ".join(filter(None, rounds))
         began = t if reply.first_audio_at is None else reply.first_audio_at
         self._conversation.agent(reply.reply, rounds, ms_of_call(began), interrupted=interrupted)
         heard_ms = (heard - start) * 1000 / rate if heard > start else 0.0

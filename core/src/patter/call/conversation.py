@@ -66,21 +66,21 @@ class Conversation:
 
         In the history each part stands once: what was said before tools were called, in the message that calls them.
         """
-        calls = (
-            [one for one in self._entries if one.turn == turn and one.message.tool_calls]
-            if self._called_tools
-            else []
-        )
+        rest = text = " ".join(filter(None, rounds))
+        if self._called_tools:
+            rest = " ".join(filter(None, rounds[self._fill_calls(turn, rounds) :]))
+        if text:
+            self._lines.append(TranscriptEntry("assistant", text, at_ms, interrupted))
+        if rest:
+            self._entries.append(_Entry(turn, Message("assistant", rest), len(self._lines) - 1))
+
+    def _fill_calls(self, turn: int, rounds: Sequence[str]) -> int:
+        """Put what was heard before each round of tools into the message that calls them; returns how many did."""
+        calls = [one for one in self._entries if one.turn == turn and one.message.tool_calls]
         for number, entry in enumerate(calls):
             heard = rounds[number] if number < len(rounds) else ""
             entry.message = replace(entry.message, content=heard)
-        text = " ".join(filter(None, rounds))
-        if not text:
-            return
-        self._lines.append(TranscriptEntry("assistant", text, at_ms, interrupted=interrupted))
-        rest = " ".join(filter(None, rounds[len(calls) :])) if calls else text
-        if rest:
-            self._entries.append(_Entry(turn, Message("assistant", rest), len(self._lines) - 1))
+        return len(calls)
 
     def tool_calls(self, turn: int, message: Message, results: Sequence[Message]) -> None:
         """A model's tool calls with their results, which are never separated (LM-06).
