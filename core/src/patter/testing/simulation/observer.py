@@ -109,11 +109,12 @@ class Observer:
 
     def must_stop(self) -> int:
         """The turn that speech beginning now stops at once; 0 for none (BI-02, BI-07)."""
-        settings, machine = self.script.barge_in, self.machine
-        first = self.record.first_sent.get(self._turn)
+        if not self._turn or self._speaking:
+            return 0
+        settings, first = self.script.barge_in, self.record.first_sent.get(self._turn)
         past_gate = first is not None and self.t >= first + settings.gate_s
-        on_its_own = settings.mode == "cancel" and settings.has_vad and not self._speaking
-        return self._turn if past_gate and on_its_own and machine.state is not DRAINING else 0
+        on_its_own = settings.mode == "cancel" and settings.has_vad
+        return self._turn if past_gate and on_its_own and self.machine.state is not DRAINING else 0
 
     def note_speech(self, *, began: bool) -> None:
         """The detector heard an edge of the caller's speech."""

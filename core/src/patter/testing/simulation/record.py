@@ -77,13 +77,15 @@ class Written:
 
     def __init__(self, conversation: Conversation) -> None:
         self.transcript: tuple[TranscriptEntry, ...] = conversation.transcript
-        self.user: list[str] = []
-        self.agent: list[str] = []
+        user: list[str] = []
+        agent: list[str] = []
         for message in conversation.history:
-            if message.role == "user":
-                self.user.append(message.content)
-            elif message.role == "assistant" and message.content:
-                self.agent.append(message.content)
+            role = message.role
+            if role == "user":
+                user.append(message.content)
+            elif role == "assistant" and message.content:
+                agent.append(message.content)
+        self.user, self.agent = user, agent
 
 
 class Record:
