@@ -10,10 +10,9 @@ from patter.testing.simulation.carrier import played
 from patter.testing.simulation.draw import PROMPT_ECHO_S
 
 if TYPE_CHECKING:
-    from patter.call.types import TurnReport
     from patter.testing.simulation.carrier import Played
     from patter.testing.simulation.observer import Observed
-    from patter.testing.simulation.record import SpokenLine
+    from patter.testing.simulation.record import EndedTurn, SpokenLine
 
 #: when heard positions are read, they lie on the 10 ms grid, in s
 GRID_S = 0.011
@@ -63,7 +62,7 @@ def heard_problems(stage: Observed) -> list[str]:
     return found
 
 
-def heard_of(report: TurnReport) -> str:
+def heard_of(report: EndedTurn) -> str:
     """What the caller heard of a turn, of which nothing may be left (TN-09)."""
     return "" if report.text == INTERRUPTED else report.text
 
@@ -79,7 +78,7 @@ def _is_whole(lines: list[SpokenLine], pieces: list[Played], until: float) -> bo
     return heard and sounded and not line.cut and spoken.all_begun == len(spoken.words)
 
 
-def _of_turn(stage: Observed, report: TurnReport, words: list[str], lines: list[SpokenLine]) -> list[str]:
+def _of_turn(stage: Observed, report: EndedTurn, words: list[str], lines: list[SpokenLine]) -> list[str]:
     found = []
     if not report.interrupted and not stage.says_all(report.turn, lines):
         found.append(f"turn {report.turn} ended by itself after {len(lines)} of its sentences")
@@ -150,7 +149,7 @@ def _begun(pieces: list[Played], lines: list[SpokenLine], until: float, *, cut: 
 
 
 def _nothing_skipped(
-    stage: Observed, report: TurnReport, lines: list[SpokenLine], pieces: list[Played]
+    stage: Observed, report: EndedTurn, lines: list[SpokenLine], pieces: list[Played]
 ) -> list[str]:
     """What sounded of a turn has no hole; of one that was not interrupted it is all."""
     at, last = lines[0].start, lines[-1].end

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from patter.call.actions import EndCall, StartReply
     from patter.call.conversation import Conversation
-    from patter.call.session_state import State
+    from patter.call.session_state import State, TurnEnd
     from patter.call.types import BargeInOutcome, TranscriptEntry, TurnReport
     from patter.testing.simulation.speech import Line
+
+    #: an agent turn that is over, as the machine tells it and as the session does
+    EndedTurn = TurnEnd | TurnReport
 
 
 @dataclass(slots=True)
@@ -106,7 +109,7 @@ class Record:
         self.cancelled: list[Cancelled] = []
         self.first_sent: dict[int, float] = {}
         self.last_sent: dict[int, float] = {}
-        self.turns: list[tuple[float, TurnReport]] = []
+        self.turns: list[tuple[float, EndedTurn]] = []
         self.interruptions: list[tuple[float, BargeInOutcome]] = []
         self.clears: list[float] = []
         self.finalizes: list[float] = []
