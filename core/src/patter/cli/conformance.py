@@ -65,8 +65,11 @@ def _suites_for(manager: PluginManager, reference: str, kind: ProviderKind | Non
     from patter.plugins import configure, parse_reference, resolve
     from patter.testing import conformance
 
+    # those of whole calls and of hosted agents need a simulator, and are for the tests of a plugin
     classes = (getattr(conformance, name) for name in conformance.__all__)
-    known = {one.kind: one for one in classes if one is not conformance.Conformance}
+    known = {
+        one.kind: one for one in classes if issubclass(one, conformance.Conformance) and hasattr(one, "kind")
+    }
     name = parse_reference(reference).provider
     kinds = [kind] if kind else [one for one in PROVIDER_KINDS if manager.find(one, name) is not None]
     if not kinds:

@@ -59,7 +59,6 @@ class Problem:
 def problems(stage: Observed) -> list[Problem]:
     """Everything that is wrong with a call that is over."""
     record = stage.record
-    record.read(stage.machine.conversation)
     found = [Problem(check.__name__, detail) for check in CHECKS for detail in check(stage)]
     if record.problems:
         found += [Problem("order", detail) for detail in record.problems]

@@ -57,6 +57,7 @@ class Stage(MachineClock, Observer):
         self._play_until(script.hangs_up_at)
         while self.machine.state is not ENDED:  # the process froze over the hang-up
             self._play_until(self.frozen_until)
+        self.record.read(self.machine.conversation)
 
     def _play_until(self, end: float) -> None:
         """What the script holds up to a time; it precedes all else of its moment."""
