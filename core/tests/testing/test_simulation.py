@@ -22,9 +22,11 @@ from patter.call.playout import Chunk, Playout
 from patter.call.silence import Silence
 from patter.call.turns import Turns
 from patter.cli.frame import main
+from patter.testing.simulation.carrier import Carrier
 from patter.testing.simulation.draw import FEWEST_EVENTS, MOST_EVENTS, draw
 from patter.testing.simulation.invariants import problems
 from patter.testing.simulation.levels import quiet
+from patter.testing.simulation.record import SpokenLine
 from patter.testing.simulation.run import examine, shorten, simulate_machines
 from patter.testing.simulation.speech import pattern, position_of, spoken
 from patter.testing.simulation.stage import Stage
@@ -45,6 +47,24 @@ def test_every_promise_is_kept_and_the_jobs_change_nothing() -> None:
     assert both.event_log_sha256 == again.event_log_sha256
     assert (both.events, both.virtual_s) == (again.events, again.virtual_s)
     assert simulate_machines(1_500, SEED + 1, now=time.monotonic).event_log_sha256 != both.event_log_sha256
+
+
+@pytest.mark.parametrize("seed", [135_474, 325_915, 413_470, 460_806, 536_052, 886_689])
+def test_one_call_in_a_hundred_thousand_is_judged_right(seed: int) -> None:
+    """A pause in the last millisecond of a sentence, finals that repeat each other, a freeze over what comes at once."""
+    assert examine(seed) == []
+
+
+def test_a_piece_too_short_to_tell_by_itself_ends_a_sentence() -> None:
+    first, second = spoken("Certainly.", 8), spoken("Thanks.", 8)
+    sentences = [SpokenLine(1, first, 0), SpokenLine(1, second, first.samples)]
+    carrier = Carrier(0.1, sentences)
+    whole = pattern()
+    assert carrier.media(whole[: first.samples + 160], 1.0) == 0
+    assert carrier.media(whole[first.samples - 7 : first.samples], 2.0) == first.samples - 7
+    assert carrier.media(whole[first.samples : first.samples + 160], 2.0) == first.samples
+    assert carrier.media(b"\x55" * 7, 3.0) == -1
+    assert carrier.foreign == 1
 
 
 def test_scripts_hold_what_calls_are_made_of() -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from patter.testing.simulation.speech import PER_MS, pattern, position_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from patter.testing.simulation.record import SpokenLine
 
 PER_S = PER_MS * 1000
 #: what a carrier may hold of an agent's audio (PL-02), in s
@@ -33,7 +35,7 @@ class Played:
 
 
 class Carrier:
-    """The far end of the media stream, `delay_s` away.
+    """The far end of the media stream, `delay_s` away, which knows of which sentences the pattern consists.
 
     Attributes:
         pieces: what sounds, in the order of sounding; pieces of the source that follow each other at once are one.
@@ -42,8 +44,9 @@ class Carrier:
         foreign: payloads that are no audio of the agent's.
     """
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, sentences: Sequence[SpokenLine] = ()) -> None:
         self.delay_s = delay_s
+        self._sentences = sentences
         self._whole = pattern()
         self.pieces: list[Played] = []
         self.most_ahead = 0.0
@@ -60,6 +63,8 @@ class Carrier:
         end = start + size
         if self._whole[start:end] != payload:
             start = position_of(payload, start)
+            if start < 0:
+                start = self._end_of_sentence(payload)
             if start < 0:
                 self.foreign += 1
                 return start
@@ -82,6 +87,15 @@ class Carrier:
                 return start
         pieces.append(Played(start, end, plays_at))
         return start
+
+    def _end_of_sentence(self, payload: bytes) -> int:
+        """Where a piece too short to tell by itself ends a sentence, from which a paused agent goes on; -1 for none."""
+        if len(payload) < PER_MS:
+            for line in reversed(self._sentences):
+                start = line.end - len(payload)
+                if start < self.accepted and self._whole.startswith(payload, start):
+                    return start
+        return -1
 
     def tones(self, size: int, t: float) -> None:
         """Accept so many samples that are no speech."""

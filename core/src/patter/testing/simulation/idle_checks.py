@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -67,8 +67,8 @@ def silent_since(stage: Observed, t: float) -> float | None:
 
 
 def _latest(times: list[float], t: float) -> float | None:
-    """The last moment up to t; None for none."""
-    count = bisect_right(times, t)
+    """The last moment before t, for what comes at t may come after the agent has spoken up; None for none."""
+    count = bisect_left(times, t)
     return times[count - 1] if count else None
 
 

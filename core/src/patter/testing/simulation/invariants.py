@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from patter.call.session_state import State
 from patter.call.turns import RESTART_WINDOW_S, RESTARTS
 from patter.testing.simulation.carrier import AHEAD_S
 from patter.testing.simulation.draw import LONGEST_FREEZE_S
+from patter.testing.simulation.finals import said
 from patter.testing.simulation.heard_checks import heard_problems
 from patter.testing.simulation.idle_checks import idle_problems
 
@@ -85,7 +87,7 @@ def each_final_once(stage: Observed) -> Iterator[str]:
     said_last = set(last)
     if [word for word in there.split() if word in said_last] != last or len(said_last) != len(last):
         yield from _not_once(finals, last, entries)
-        yield from _out_of_order(last, entries)
+        yield from _out_of_order(finals, last, entries)
 
 
 def _without_stops(texts: list[str]) -> str:
@@ -116,10 +118,18 @@ def _not_once(finals: list[str], last: list[str], entries: list[str]) -> Iterato
             yield f"{word!r}, said in {most} finals, is in {found.count(word)} of the entries {entries}"
 
 
-def _out_of_order(last: list[str], entries: list[str]) -> Iterator[str]:
-    """Last words of finals that were said once and are there once stand in the order in which they were said."""
+def _out_of_order(finals: list[str], last: list[str], entries: list[str]) -> Iterator[str]:
+    """Last words of finals that were said once and are there once stand in the order in which they were said.
+
+    A final with whose words the next one begins has no place of its own (TN-02).
+    """
     words = [word.rstrip(".") for text in entries for word in text.split()]
-    said_once = [word for word in last if last.count(word) == 1]
+    repeated = [
+        word
+        for word, (one, following) in zip(last, pairwise(finals), strict=False)
+        if f"{said(following)} ".startswith(f"{said(one)} ")
+    ]
+    said_once = [word for word in last if last.count(word) == 1 and word not in repeated]
     found = [word for word in words if word in said_once]
     if found == said_once:
         return

@@ -78,7 +78,7 @@ class Observer:
     def __init__(self, script: Script, *, trace: bool = False) -> None:
         self.script = script
         self.record = Record(trace=trace)
-        self.carrier = Carrier(script.delay_s)
+        self.carrier = Carrier(script.delay_s, self.record.lines)
         self.cause = ""
         self._accepted = AcceptedFinals()
         self._speaking = False

@@ -163,8 +163,9 @@ class Stage(MachineClock, Observer):
             self._look_at_socket(None)
 
     def on_unstall(self, _: None) -> None:
-        """It takes data again."""
-        self.socket_open = True
+        """It takes data again, later than it should when the process was frozen."""
+        stalls = self.record.stalls
+        self.socket_open, stalls[-1] = True, (stalls[-1][0], self.t)
         if self.machine.state is not State.ENDED:
             self.wire.open()
 
