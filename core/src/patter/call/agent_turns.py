@@ -102,18 +102,17 @@ class AgentTurns:
         reply = self.current
         assert reply is not None
         playout = self._playout
-        sentences, start, rate = playout.sentences, playout.start, playout.format.rate
+        sentences, heard_ms = playout.sentences, playout.heard_ms(t)
         heard = playout.clear(t) if interrupted else playout.heard(t)
         playout.finish()
         self.current, self.is_sounding, self.is_occupied = None, False, False
         if self.presses_keys:
             self.presses_keys = False
             return () if interrupted else (Emit("keys_pressed"),)
-        rounds = heard_by_round(sentences, heard, rate)
+        rounds = heard_by_round(sentences, heard, playout.format.rate)
         text = rounds[0] if len(rounds) == 1 else " ".join(filter(None, rounds))
         began = t if reply.first_audio_at is None else reply.first_audio_at
         self._conversation.agent(reply.reply, rounds, ms_of_call(began), interrupted=interrupted)
-        heard_ms = (heard - start) * 1000 / rate if heard > start else 0.0
         ended = Emit("turn_ended", reply.ended(text, heard_ms, interrupted=interrupted))
         if reply.first_audio_at is None:
             return (ended,)

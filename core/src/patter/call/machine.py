@@ -85,7 +85,7 @@ class SessionMachine:
         caller, agent, silence = self.caller.heard_by_vad, self._agent, self.silence
         heard, occupied = caller or agent.is_sounding, caller or agent.is_occupied
         if heard is not silence.heard or occupied is not silence.occupied:
-            silence.observe(t, heard, occupied)
+            silence.observe(t, heard=heard, occupied=occupied)
         actions, self._actions = self._actions, []
         return actions
 

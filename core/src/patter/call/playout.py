@@ -71,11 +71,6 @@ class Playout:
         return self._speech is not None and self._emitted > self._speech.start
 
     @property
-    def start(self) -> int:
-        """The position at which the current turn begins."""
-        return self._speech.start if self._speech else self._emitted
-
-    @property
     def sentences(self) -> list[SpokenSentence]:
         """The sentences of the current turn, in order."""
         return self._speech.sentences if self._speech else []

@@ -42,7 +42,7 @@ class Silence:
         self.heard: bool | None = None
         self.occupied: bool | None = None
 
-    def observe(self, t: float, heard: bool, occupied: bool) -> None:
+    def observe(self, t: float, *, heard: bool, occupied: bool) -> None:
         """Say how things stand from now on.
 
         Args:
