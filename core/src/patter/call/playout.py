@@ -51,8 +51,6 @@ class Playout:
         self._chunk = rate * CHUNK_MS // 1000
         self._least = rate * LEAST_MS // 1000
         self._repeat = rate * REPEAT_MS // 1000
-        #: the turn that has the floor; None when nothing is to be said
-        self.turn: int | None = None
         self._speech: AgentSpeech | None = None
         self._emitted = 0
         self._sent = 0
@@ -64,6 +62,11 @@ class Playout:
         self._marks = Marks(rate * MARK_EVERY_MS // 1000, supported=marks)
 
     # -- filling
+
+    @property
+    def turn(self) -> int | None:
+        """The turn that has the floor; None when nothing is to be said."""
+        return self._speech.turn if self._speech else None
 
     @property
     def began_sending(self) -> bool:
@@ -79,7 +82,7 @@ class Playout:
         """Give the floor to a turn; whatever an earlier one left must have ended or been cleared."""
         self._floor = self._emitted
         self._marks.begin(self._emitted, each_chunk=mark_each_chunk)
-        self.turn, self._speech = turn, AgentSpeech(turn, self._emitted)
+        self._speech = AgentSpeech(turn, self._emitted)
 
     def open_sentence(self, turn: int, text: str) -> SpokenSentence | None:
         """Announce the next sentence; None when the turn no longer has the floor (BI-24)."""
@@ -287,7 +290,7 @@ class Playout:
 
     def finish(self) -> None:
         """The turn ended by itself; the floor is free."""
-        self.turn = self._speech = None
+        self._speech = None
 
     def clear(self, t: float) -> int:
         """Give up all that was not heard; returns the heard position (PL-06, PL-07).
@@ -297,7 +300,7 @@ class Playout:
         heard = self.heard_when_cleared = self.heard(t)
         if self._speech is not None:
             self._speech.drop_audio()
-        self.turn = self._speech = None
+        self._speech = None
         self._clock.stop()
         self._marks.resolve()
         self._emitted = self._sent = max(self._emitted, self._sent, heard)
